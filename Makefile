@@ -1,0 +1,55 @@
+# make test   formatting, vet, static analysis, all tests with the race detector, the end-to-end scripts
+# make slow   what takes longer: fuzzing, other systems, the side-by-side benchmark against its limits
+# make build  the programs, into ./bin
+
+GO ?= go
+FUZZTIME ?= 20s
+STATICCHECK = $(GO) tool -modfile=.ci/tools.mod staticcheck
+
+.PHONY: all build test peers format vet static race slow fuzz portable manual compare clean
+
+all: build
+
+build:
+	$(GO) build -o bin/ ./cmd/...
+
+test: peers format vet static manual race
+
+# The real programs that the end-to-end scripts talk to, and the C compiler that the race detector wants.
+peers:
+	@.ci/peers
+
+format:
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "not formatted with gofmt: $$bad"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+static:
+	$(STATICCHECK) ./...
+
+race:
+	@if command -v $${CC:-gcc} >/dev/null; then set -x; CGO_ENABLED=1 $(GO) test -race -timeout 9m ./...; \
+	else echo "no C compiler: the tests run without the race detector"; set -x; $(GO) test -timeout 9m ./...; fi
+
+manual:
+	@if command -v mandoc >/dev/null; then mandoc -T lint -W warning docs/*.1; else echo "no mandoc: the manual pages are not checked"; fi
+
+slow: portable fuzz compare
+
+# Linux is what must work; the rest of the family has to build.
+portable:
+	GOOS=darwin $(GO) vet ./...
+	GOOS=freebsd $(GO) vet ./...
+
+# Every fuzz target for FUZZTIME.
+fuzz:
+	@grep -rln --include='*_test.go' '^func Fuzz' . | while read -r file; do \
+	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$file); do \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) || exit 1; done; done
+
+compare:
+	$(GO) run ./bench/compare -check
+
+clean:
+	rm -rf bin

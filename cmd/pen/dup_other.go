@@ -1,0 +1,11 @@
+//go:build !linux
+
+package main
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func replaceStderr(f *os.File) error { return unix.Dup2(int(f.Fd()), 2) }

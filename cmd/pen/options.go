@@ -1,0 +1,145 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"edgepen/cmd/pen/getopt"
+	"edgepen/proxy"
+	"edgepen/proxy/control"
+)
+
+// options is what a command line asks for beside the proxy's own settings, which go to the proxy at once: the order of
+// flags counts, since -o runs commands between them.
+type options struct {
+	in     *control.Interpreter
+	stdout io.Writer
+	stderr io.Writer
+
+	help, version, demo bool
+	foreground          bool
+	windowsService      bool
+	config              string // -F
+	control             string // -C
+	chroot              string // -j
+	user                string // -u
+	pidFile             string // -p
+	listen              []proxy.Listener
+	emergency, abuse    string // -e, -B: they may need the listening port, which is not known yet
+}
+
+// flag is a row of the table of flags.
+type flag struct {
+	getopt.Option
+	group string // heading in the help text
+	help  string
+}
+
+// on makes a flag without a value, with one that does.
+func on(letters, long, group, help string, do func()) flag {
+	return flag{getopt.Option{Letters: letters, Long: long, Set: func(string) error { do(); return nil }}, group, help}
+}
+
+func with(letters, long, arg, group, help string, set func(string) error) flag {
+	return flag{getopt.Option{Letters: letters, Long: long, Arg: arg, Set: set}, group, help}
+}
+
+// text is a flag that stores its value.
+func text(letters, long, arg, group, help string, to *string) flag {
+	return with(letters, long, arg, group, help, func(v string) error {
+		if v == "" {
+			return errors.New("an empty value; expected " + arg)
+		}
+		*to = v
+		return nil
+	})
+}
+
+// setting is a flag that sets the setting of the same long name, a command.
+func (o *options) setting(letters, long, arg, command, group, help string) flag {
+	return with(letters, long, arg, group, help, func(v string) error {
+		_, err := o.in.Run(command + " " + control.Quote(v))
+		return err
+	})
+}
+
+// toggle is a flag that runs a command.
+func (o *options) toggle(letters, long, command, group, help string) flag {
+	return with(letters, long, "", group, help, func(string) error {
+		_, err := o.in.Run(command)
+		return err
+	})
+}
+
+// edit is a flag that changes the proxy's configuration.
+func (o *options) edit(letters, long, arg, group, help string, change func(c *proxy.Config, v string) error) flag {
+	return with(letters, long, arg, group, help, func(v string) error {
+		return o.in.Proxy.Update(func(d *proxy.Draft) error { return change(&d.Config, v) })
+	})
+}
+
+// count is a flag whose value is a number; what is below min becomes min, as the original does.
+func (o *options) count(letters, long, group, help string, min int, field func(*proxy.Config) *int) flag {
+	return o.edit(letters, long, "N", group, help, func(c *proxy.Config, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n > 1<<31-1 {
+			return fmt.Errorf("%q is no number; expected one from %d on", v, min)
+		}
+		*field(c) = max(n, min)
+		return nil
+	})
+}
+
+// later is a flag of the original that this version does not have: an honest refusal.
+func later(letters, long, arg, what string) flag {
+	return with(letters, long, arg, "Not in this version", what, func(string) error {
+		return notYet{what}
+	})
+}
+
+// notYet is the error of a flag that is known but has no effect yet.
+type notYet struct{ what string }
+
+func (e notYet) Error() string { return e.what + " is not available in this version" }
+
+// obsolete is a flag that has lost its meaning.
+func (o *options) obsolete(letters, arg string) flag {
+	return with(letters, "", arg, "Accepted without effect", "obsolete", func(string) error {
+		fmt.Fprintf(o.stderr, "pen: -%s is obsolete and has no effect\n", letters)
+		return nil
+	})
+}
+
+// runCommand is -o: a command, run now, with its reply on stdout.
+func (o *options) runCommand(line string) error {
+	reply, err := o.in.Run(line)
+	io.WriteString(o.stdout, reply) //nolint:errcheck // nobody listens
+	return err
+}
+
+// addListener reads --listen: an address and, after a comma, tls or plain.
+func (o *options) addListener(v string) error {
+	address, how, _ := strings.Cut(v, ",")
+	use, ok := map[string]proxy.TLSUse{"": proxy.TLSIfCertificate, "tls": proxy.TLSAlways, "plain": proxy.TLSNever}[how]
+	if !ok {
+		return fmt.Errorf("%q: unknown word %q after the comma; expected tls or plain", v, how)
+	}
+	if _, _, err := proxy.SplitListen(address); err != nil {
+		return err
+	}
+	o.listen = append(o.listen, proxy.Listener{Address: address, TLS: use})
+	return nil
+}
+
+// parse reads a command line; the operands are left.
+func (o *options) parse(args []string, posix bool) ([]string, error) {
+	flags := o.flags()
+	plain := make([]getopt.Option, len(flags))
+	for i, f := range flags {
+		plain[i] = f.Option
+	}
+	return getopt.Parse(args, plain, posix)
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"edgepen/proxy"
+	"edgepen/proxy/control"
+)
+
+// serve opens everything, gives up its rights, says that it is ready, and balances until it is told to end.
+func (o *options) serve(handler *logHandler) error {
+	log := slog.New(handler)
+	p := o.in.Proxy
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1)
+	defer signal.Stop(signals)
+	o.in.Exit = func() { signals <- syscall.SIGTERM }
+	o.in.Reload = o.reload
+
+	port, err := o.openControl(log)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if port != nil {
+		defer port.Close()
+	}
+	if err := p.Listen(); err != nil {
+		return err
+	}
+	if err := p.Activate(); err != nil {
+		return err
+	}
+	if err := o.confine(log); err != nil {
+		return err
+	}
+	if err := o.writePid(); err != nil {
+		return err
+	}
+	defer o.removePid()
+	p.Serve()
+	if port != nil {
+		port.Serve()
+	}
+	if err := o.ready(handler); err != nil {
+		log.Warn(err.Error())
+	}
+	for s := range signals {
+		if !o.handle(s, log) {
+			break
+		}
+	}
+	return nil
+}
+
+// handle does what a signal asks for and reports whether to go on.
+func (o *options) handle(s os.Signal, log *slog.Logger) bool {
+	switch s {
+	case syscall.SIGHUP:
+		if err := o.reload(); err != nil {
+			log.Error("nothing was reloaded, all goes on as before", "why", err)
+		}
+	case syscall.SIGUSR1:
+		reply, err := o.in.Run("servers")
+		if err != nil {
+			log.Error("no statistics", "why", err)
+		}
+		for line := range strings.Lines(reply) {
+			log.Warn(strings.TrimSuffix(line, "\n"))
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// reload is what HUP does.
+func (o *options) reload() error {
+	_, err := o.in.LoadAgain(o.config)
+	return err
+}
+
+// openControl opens the control port, if one is asked for. Root gets a TCP one only where -u says that this is meant.
+func (o *options) openControl(log *slog.Logger) (*control.Port, error) {
+	if o.control == "" {
+		return nil, nil
+	}
+	network, _, err := proxy.SplitListen(o.control)
+	if err != nil {
+		return nil, fmt.Errorf("control port: %v", err)
+	}
+	if network != "unix" {
+		if os.Geteuid() == 0 && o.user == "" {
+			log.Warn("Won't open control port running as root; use -u to run as different user")
+			return nil, nil
+		}
+		if c := o.in.Proxy.Config(); len(c.ACLs[c.ControlACL]) == 0 {
+			log.Warn("anybody who reaches the control port may use it: limit it with control_acl and acl, or use a Unix socket", "port", o.control)
+		}
+	}
+	o.in.Control = o.control
+	return control.Listen(o.control, o.in, log)
+}
+
+// writePid writes the pid file: digits only, no newline, and never half a number.
+func (o *options) writePid() error {
+	if o.pidFile == "" {
+		return nil
+	}
+	f, err := os.OpenFile(o.pidFile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o644)
+	if err != nil {
+		return fmt.Errorf("pid file: %v", err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(strconv.Itoa(os.Getpid())); err != nil {
+		return fmt.Errorf("pid file: %v", err)
+	}
+	return nil
+}
+
+func (o *options) removePid() {
+	if o.pidFile != "" {
+		os.Remove(o.pidFile) //nolint:errcheck // it may be gone, or out of reach after -u
+	}
+}

@@ -1,0 +1,147 @@
+package proxy
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"edgepen/acl"
+	"edgepen/certs"
+	"edgepen/proxy/backend"
+	"edgepen/tls"
+)
+
+// Lists is how many access lists there are, numbered from 0.
+const Lists = 256
+
+// ByMode is the IdleTimeout that nobody has set: a minute under HTTP, none elsewhere.
+const ByMode time.Duration = -1
+
+// Listener is an address to listen on.
+type Listener struct {
+	Address string // [host:]port or /path/to/socket; a port alone is 0.0.0.0:port
+	TLS     TLSUse
+}
+
+// TLSUse says whether a listener speaks TLS.
+type TLSUse int
+
+const (
+	TLSIfCertificate TLSUse = iota // where there is a certificate, as the original
+	TLSAlways
+	TLSNever
+)
+
+// Config is everything that can be set while running, as plain data.
+type Config struct {
+	Listeners  []Listener
+	Servers    []backend.Spec // by slot; a slot never given an address has none
+	Emergency  backend.Spec   // -e; no address: none
+	Abuse      backend.Spec   // -B
+	Mode       backend.Mode
+	Forgetful  bool // -N: the server a client was on is not remembered
+	ACLs       map[int]acl.List
+	ClientACL  int // list that is asked of every client
+	ControlACL int // list that is asked of every control connection
+
+	Blacklist      time.Duration // how long a failed server is left alone
+	Tracking       time.Duration // how long a client is remembered; 0: for ever
+	ConnectTimeout time.Duration
+	IdleTimeout    time.Duration // 0: none
+	ClientsMax     int           // size of the client table; it only grows
+	ConnMax        int           // simultaneous connections; it only grows
+	PendingMax     int           // unfinished connects
+	Backlog        int           // of each listener
+
+	HTTP           bool
+	HeadMax        int           // bytes of a request or response head
+	HeadTimeout    time.Duration // for a request head
+	TrustedProxies []netip.Prefix
+
+	Certificates     certs.Source
+	TLS              tls.Options
+	HandshakeTimeout time.Duration
+
+	GeoIP       []string // databases
+	Debug       int
+	ExitEnabled bool // -X
+
+	// Accepted for the sake of old files and without effect here.
+	ASCII        bool
+	AbortOnError bool
+}
+
+// DefaultConfig is pen's defaults, and ours where pen has none.
+func DefaultConfig() Config {
+	return Config{
+		ACLs:             map[int]acl.List{},
+		Blacklist:        30 * time.Second,
+		ConnectTimeout:   5 * time.Second,
+		IdleTimeout:      ByMode,
+		ClientsMax:       2048,
+		ConnMax:          500,
+		PendingMax:       100,
+		Backlog:          500,
+		HeadMax:          64 << 10,
+		HeadTimeout:      30 * time.Second,
+		HandshakeTimeout: 10 * time.Second,
+	}
+}
+
+// Idle is the idle time-out in force; 0: none.
+func (c *Config) Idle() time.Duration {
+	switch {
+	case c.IdleTimeout != ByMode:
+		return c.IdleTimeout
+	case c.HTTP:
+		return time.Minute
+	}
+	return 0
+}
+
+func (c *Config) clone() Config {
+	d := *c
+	d.Listeners = slices.Clone(c.Listeners)
+	d.Servers = slices.Clone(c.Servers)
+	d.TrustedProxies = slices.Clone(c.TrustedProxies)
+	d.GeoIP = slices.Clone(c.GeoIP)
+	d.ACLs = maps.Clone(c.ACLs)
+	for n, l := range d.ACLs {
+		d.ACLs[n] = slices.Clone(l)
+	}
+	return d
+}
+
+// usesTLS reports whether a listener is to speak TLS.
+func (c *Config) usesTLS(l Listener) bool {
+	return l.TLS == TLSAlways || l.TLS == TLSIfCertificate && !c.Certificates.Empty()
+}
+
+// check finds what cannot be run, before anything is opened.
+func (c *Config) check() error {
+	for _, l := range c.Listeners {
+		if _, _, err := SplitListen(l.Address); err != nil {
+			return err
+		}
+		if l.TLS == TLSAlways && c.Certificates.Empty() {
+			return fmt.Errorf("listener %s is to speak TLS, but there is no certificate: give --cert FILE (-E) or --self-signed", l.Address)
+		}
+	}
+	if c.Certificates.Empty() {
+		return c.checkUnusedTLS()
+	}
+	return nil
+}
+
+// checkUnusedTLS refuses TLS settings that would silently protect nothing.
+func (c *Config) checkUnusedTLS() error {
+	switch {
+	case c.Certificates.Key != "":
+		return fmt.Errorf("a key (%s) without a certificate: give --cert FILE (-E)", c.Certificates.Key)
+	case c.TLS.RequireClientCert:
+		return fmt.Errorf("client certificates are required (-R), but there is no TLS: give --cert FILE (-E)")
+	}
+	return nil
+}

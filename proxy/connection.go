@@ -1,0 +1,175 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"edgepen/httpx"
+	"edgepen/proxy/backend"
+	"edgepen/proxy/relay"
+)
+
+// connection is one client's connection, from accept to close.
+type connection struct {
+	p        *Proxy
+	listener *listener
+	slot     int
+	snap     *snapshot // what was in force when it began
+	client   *relay.Socket
+	addr     netip.Addr // the client's; the zero Addr for a Unix peer
+	port     uint16
+	denied   bool
+	known    *backend.Client // the client's entry in the table
+	server   *backend.Server // nil: none at present
+	aborted  atomic.Bool
+	upstream atomic.Pointer[relay.Socket] // the server's end, for abort
+}
+
+// serve is the way of a connection, top to bottom.
+func (c *connection) serve() {
+	defer c.p.slots.leave(c)
+	defer c.client.Close()
+
+	c.snap = c.p.now.Load()
+	c.addr, c.port = peer(c.client.RemoteAddr())
+	c.denied = !c.snap.permits(c.snap.ClientACL, c.addr)
+	if c.denied && c.snap.set.Abuse == nil {
+		c.p.log.Info("client refused", "client", c.addr, "acl", c.snap.ClientACL)
+		return
+	}
+	stream, err := c.terminate()
+	if err != nil {
+		c.p.log.Info("handshake failed", "client", c.addr, "listener", c.listener.Address, "why", err)
+		return
+	}
+	c.known = c.p.clients.Visit(c.addr, time.Now(), c.snap.Tracking)
+	if c.snap.HTTP {
+		relay.HTTP(stream, c.httpConfig())
+		return
+	}
+	server, err := c.connect()
+	if err != nil {
+		c.p.log.Info("client turned away", "client", c.addr, "why", err)
+		return
+	}
+	relay.Raw(stream, server, c.snap.Idle(), c)
+	c.disconnected()
+}
+
+// peer is a connection's other end; IPv4-mapped addresses are IPv4, and one on a Unix socket has none.
+func peer(a net.Addr) (netip.Addr, uint16) {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}, 0
+	}
+	ap := t.AddrPort()
+	return ap.Addr().Unmap().WithZone(""), ap.Port()
+}
+
+// abort ends the connection from outside, on both sides: either may be what it waits for.
+func (c *connection) abort() {
+	c.aborted.Store(true)
+	c.client.Close()
+	if s := c.upstream.Load(); s != nil {
+		s.Close()
+	}
+}
+
+// terminate ends TLS, where the listener speaks it.
+func (c *connection) terminate() (*relay.Stream, error) {
+	if !c.snap.usesTLS(c.listener.Listener) {
+		return relay.NewStream(c.client, nil), nil
+	}
+	var by time.Time
+	if c.snap.HandshakeTimeout > 0 {
+		by = time.Now().Add(c.snap.HandshakeTimeout)
+	}
+	t, err := c.p.terminator.Handshake(c.client, by)
+	if err != nil {
+		return nil, err
+	}
+	return relay.NewStream(c.client, t), nil
+}
+
+// connect chooses a server and connects to it. A server that fails is blacklisted and the next one tried.
+func (c *connection) connect() (*relay.Stream, error) {
+	snap := c.p.now.Load() // the servers of today, for a connection of yesterday that needs a new one
+	last := c.known.Last()
+	request := backend.Request{Client: c.addr, Port: c.port, Last: last, Denied: c.denied, Now: time.Now()}
+	failed := error(nil)
+	for srv := range snap.set.Candidates(request) {
+		if !srv.Acquire(srv.Index == last && last >= 0) {
+			continue
+		}
+		s, err := c.p.dial(srv, snap.ConnectTimeout)
+		if err == nil {
+			c.server = srv
+			if !snap.Forgetful {
+				c.known.SetLast(srv.Index)
+			}
+			c.upstream.Store(s)
+			if c.aborted.Load() {
+				s.Close() // abort came too early to see it
+			}
+			return relay.NewStream(s, nil), nil
+		}
+		srv.Release()
+		srv.Shun(time.Now().Add(snap.Blacklist))
+		c.p.log.Warn("server blacklisted", "server", srv.Address, "port", srv.Port, "for", snap.Blacklist, "why", err)
+		failed = errors.New("no server could be connected to")
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	return nil, relay.ErrNoServer
+}
+
+// disconnected gives the server's place back.
+func (c *connection) disconnected() {
+	c.server.Release()
+	c.server = nil
+}
+
+// Up counts bytes from the client to the server.
+func (c *connection) Up(n int64) {
+	c.server.AddSent(uint64(n))
+	c.known.AddReceived(uint64(n))
+}
+
+// Down counts bytes from the server to the client.
+func (c *connection) Down(n int64) {
+	c.server.AddReceived(uint64(n))
+	c.known.AddSent(uint64(n))
+}
+
+// httpConfig is what the HTTP relay is to go by.
+func (c *connection) httpConfig() *relay.HTTPConfig {
+	proto := "http"
+	if c.snap.usesTLS(c.listener.Listener) {
+		proto = "https"
+	}
+	client := ""
+	if c.addr.IsValid() {
+		client = c.addr.String()
+	}
+	return &relay.HTTPConfig{
+		Forward: httpx.Forward{Client: client, Proto: proto, Port: c.listener.port,
+			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr)},
+		HeadLimit:    c.snap.HeadMax,
+		HeadTimeout:  c.snap.HeadTimeout,
+		Idle:         c.snap.Idle(),
+		TunnelIdle:   max(c.snap.IdleTimeout, 0),
+		Connect:      c.connect,
+		Disconnected: c.disconnected,
+		Refused:      c.refused,
+		Meter:        c,
+	}
+}
+
+// refused records a request that no server answered.
+func (c *connection) refused(status int, why error) {
+	c.p.log.Info("request refused", "client", c.addr, "status", status, "why", why)
+}

@@ -1,0 +1,152 @@
+// Package control is the one language of the configuration file, the control port and the -o flag: a table of commands
+// (penctl(1)), how a line of them is read, and the port that takes them. A command changes a proxy's settings through one
+// Update, a file likewise as a whole: all of it or nothing.
+package control
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"edgepen/proxy"
+)
+
+// Interpreter runs commands against a proxy.
+type Interpreter struct {
+	Proxy *proxy.Proxy
+
+	// Control is the control address as it was given, which "control" prints; empty for none.
+	Control string
+	// Exit is called by "exit", where -X allows it.
+	Exit func()
+	// Reload does what HUP does; nil where nothing runs yet.
+	Reload func() error
+}
+
+// call is one command being run.
+type call struct {
+	*Interpreter
+	*proxy.Draft
+	cmd   *command
+	words []string // what follows the command's name
+	out   *strings.Builder
+	files []string // the files being included, outermost first
+	no    bool     // the command stood behind "no"
+	then  func() error
+}
+
+func (c *call) printf(format string, args ...any) { fmt.Fprintf(c.out, format, args...) }
+
+// Run runs one command line and returns its reply, which may be empty. After an error nothing has changed.
+func (i *Interpreter) Run(line string) (string, error) {
+	words, err := split(line)
+	if err != nil || len(words) == 0 {
+		return "", err
+	}
+	c := &call{Interpreter: i, out: new(strings.Builder)}
+	err = i.Proxy.Update(func(d *proxy.Draft) error {
+		c.Draft = d
+		return c.run(words)
+	})
+	if err == nil && c.then != nil {
+		err = c.then()
+	}
+	return c.out.String(), err
+}
+
+// Load runs the commands of a file, all or none, and returns their replies. An unknown command gets its reply and is
+// passed over, as it always was; any other error names the file and the line and undoes the file.
+func (i *Interpreter) Load(path string) (string, error) { return i.load(path, i.Proxy.Update) }
+
+// LoadAgain is Load and at the same time the proxy's Reload. An empty path is a file with nothing in it.
+func (i *Interpreter) LoadAgain(path string) (string, error) { return i.load(path, i.Proxy.Reload) }
+
+func (i *Interpreter) load(path string, update func(func(*proxy.Draft) error) error) (string, error) {
+	out := new(strings.Builder)
+	err := update(func(d *proxy.Draft) error {
+		if path == "" {
+			return nil
+		}
+		return (&call{Interpreter: i, Draft: d, out: out}).include(path)
+	})
+	return out.String(), err
+}
+
+// run carries out one command.
+func (c *call) run(words []string) error {
+	name := words[0]
+	c.words, c.no = words[1:], false
+	if name == "no" {
+		if len(words) < 2 {
+			return errors.New(`"no" wants the setting to switch off: no NAME`)
+		}
+		name, c.words, c.no = words[1], words[2:], true
+	}
+	c.cmd = lookup(name)
+	switch {
+	case c.cmd == nil && c.no:
+		return fmt.Errorf("no %s: there is no such setting", name)
+	case c.cmd == nil:
+		c.printf("do_cmd: ignoring command starting with '%s'\n", name)
+		return nil
+	case c.cmd.run == nil:
+		return fmt.Errorf("%s is not available in this version", name)
+	case c.no && !c.cmd.no:
+		return fmt.Errorf("no %s: %s cannot be switched off; usage: %s", name, name, c.cmd.usage())
+	}
+	return c.cmd.run(c)
+}
+
+// maxDepth bounds how deeply files may include one another.
+const maxDepth = 16
+
+// maxFile bounds the size of a configuration file, in bytes.
+const maxFile = 16 << 20
+
+// include runs the commands of a file.
+func (c *call) include(path string) error {
+	whole, err := filepath.Abs(path)
+	if err != nil {
+		whole = path
+	}
+	if slices.Contains(c.files, whole) {
+		return fmt.Errorf("%s includes itself", path)
+	}
+	if len(c.files) == maxDepth {
+		return fmt.Errorf("%s: files include one another more than %d deep", path, maxDepth)
+	}
+	text, err := readFile(path)
+	if err != nil {
+		return err
+	}
+	files := append(slices.Clone(c.files), whole)
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	for n, line := range strings.Split(strings.ReplaceAll(text, "\r", "\n"), "\n") {
+		words, err := split(line)
+		if err == nil && len(words) > 0 {
+			err = (&call{Interpreter: c.Interpreter, Draft: c.Draft, out: c.out, files: files}).run(words)
+		}
+		if err != nil {
+			return fmt.Errorf("%s:%d: %v", path, n+1, err)
+		}
+	}
+	return nil
+}
+
+func readFile(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("configuration file: %v", err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxFile {
+		return "", fmt.Errorf("configuration file %s: expected a regular file of at most %d bytes", path, maxFile)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("configuration file: %v", err)
+	}
+	return string(text), nil
+}

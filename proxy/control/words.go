@@ -1,0 +1,63 @@
+package control
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// split reads the words of a command line: blanks and tabs separate them, a word with blanks stands in double quotes, and a
+// word that begins with # begins a comment.
+func split(line string) ([]string, error) {
+	var words []string
+	for {
+		line = strings.TrimLeft(line, " \t")
+		if line == "" || line[0] == '#' {
+			return words, nil
+		}
+		if line[0] != '"' {
+			end := strings.IndexAny(line, " \t")
+			if end < 0 {
+				end = len(line)
+			}
+			words, line = append(words, line[:end]), line[end:]
+			continue
+		}
+		end := strings.IndexByte(line[1:], '"')
+		if end < 0 {
+			return nil, fmt.Errorf("a quote is not closed: %s", line)
+		}
+		words, line = append(words, line[1:1+end]), line[end+2:]
+	}
+}
+
+// Quote makes a word of a command line that split reads back; a word cannot hold a double quote.
+func Quote(word string) string {
+	if word == "" || strings.ContainsAny(word, " \t#") {
+		return `"` + word + `"`
+	}
+	return word
+}
+
+// number reads a decimal number in a range; what says what it is, for the error.
+func number(word, what string, min, max int) (int, error) {
+	n, err := strconv.Atoi(word)
+	if err != nil || word[0] == '+' {
+		return 0, fmt.Errorf("%q is no number; expected %s from %d to %d", word, what, min, max)
+	}
+	if n < min || n > max {
+		return 0, fmt.Errorf("%d is out of range; expected %s from %d to %d", n, what, min, max)
+	}
+	return n, nil
+}
+
+// maxSeconds is the longest time that can be set: some 30 years.
+const maxSeconds = 1_000_000_000
+
+func seconds(word string, min int) (time.Duration, error) {
+	n, err := number(word, "seconds", min, maxSeconds)
+	return time.Duration(n) * time.Second, err
+}
+
+func inSeconds(d time.Duration) int { return int(d / time.Second) }

@@ -1,0 +1,50 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+	"time"
+
+	"edgepen/proxy/backend"
+	"edgepen/proxy/relay"
+)
+
+// dial connects to a server, trying all its addresses in turn within the time-out.
+func (p *Proxy) dial(srv *backend.Server, timeout time.Duration) (*relay.Socket, error) {
+	p.slots.connecting(1)
+	defer p.slots.connecting(-1)
+	ctx, cancel := context.WithTimeout(p.alive, timeout)
+	defer cancel()
+	c, err := dialAny(ctx, srv)
+	if err != nil {
+		return nil, err
+	}
+	return relay.NewSocket(c)
+}
+
+func dialAny(ctx context.Context, srv *backend.Server) (net.Conn, error) {
+	d := net.Dialer{KeepAlive: -1, Control: dialOptions}
+	if srv.IsUnix() {
+		return d.DialContext(ctx, "unix", srv.Address)
+	}
+	failed := errors.New("its name is not resolved")
+	for _, a := range srv.Addrs {
+		c, err := d.DialTCP(ctx, "tcp", netip.AddrPort{}, a)
+		if err == nil {
+			return c, nil
+		}
+		failed = err
+	}
+	return nil, failed
+}
+
+func dialOptions(network, _ string, raw syscall.RawConn) error {
+	if !strings.HasPrefix(network, "tcp") {
+		return nil
+	}
+	return raw.Control(func(fd uintptr) { keepAlive(int(fd)) })
+}

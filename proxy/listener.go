@@ -1,0 +1,178 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"edgepen/proxy/relay"
+)
+
+// listener is an open listening address.
+type listener struct {
+	Listener
+	p      *Proxy
+	ln     net.Listener
+	port   string // the port that was bound, "" for a Unix socket
+	closed atomic.Bool
+}
+
+// openListeners makes the open listeners those of a configuration: it opens what is missing and returns it with what is
+// left over, which stays open until the caller closes it. On an error nothing has changed.
+func (p *Proxy) openListeners(c Config) (added, gone []*listener, err error) {
+	var kept []*listener
+	for _, want := range c.Listeners {
+		i := slices.IndexFunc(p.listeners, func(l *listener) bool { return l.Listener == want })
+		if i >= 0 {
+			kept = append(kept, p.listeners[i])
+			continue
+		}
+		l, err := p.open(want, c.Backlog)
+		if err != nil {
+			for _, l := range added {
+				l.close()
+			}
+			return nil, nil, err
+		}
+		added = append(added, l)
+	}
+	for _, l := range p.listeners {
+		if !slices.Contains(kept, l) {
+			gone = append(gone, l)
+		}
+	}
+	p.listeners = append(kept, added...)
+	return added, gone, nil
+}
+
+func (p *Proxy) open(l Listener, backlog int) (*listener, error) {
+	network, addr, err := SplitListen(l.Address)
+	if err != nil {
+		return nil, err
+	}
+	if network == "unix" {
+		if err := removeSocket(addr); err != nil {
+			return nil, err
+		}
+	}
+	lc := net.ListenConfig{Control: listenOptions, KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
+	ln, err := lc.Listen(context.Background(), network, addr)
+	if err != nil {
+		return nil, fmt.Errorf("can't bind %s: %v", l.Address, err)
+	}
+	if err := setBacklog(ln, backlog); err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("can't listen on %s: %v", l.Address, err)
+	}
+	port := ""
+	if a, ok := ln.Addr().(*net.TCPAddr); ok {
+		port = strconv.Itoa(a.Port)
+	}
+	return &listener{Listener: l, p: p, ln: ln, port: port}, nil
+}
+
+// removeSocket makes way for a Unix socket where an old one was left behind; anything else that has the name stays.
+func removeSocket(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("can't bind %s: %v", path, err)
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("can't bind %s: it exists and is no socket", path)
+	}
+	return os.Remove(path)
+}
+
+// setBacklog asks for a queue of the given length, instead of the system's greatest, which net.Listen takes.
+func setBacklog(ln net.Listener, n int) error {
+	sc, ok := ln.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) { failed = syscall.Listen(int(fd), n) })
+	return errors.Join(err, failed)
+}
+
+func (l *listener) close() {
+	l.closed.Store(true)
+	l.ln.Close()
+}
+
+// acceptLoop takes connections while there are places for them; those that have none wait in the kernel's queue.
+func (l *listener) acceptLoop() {
+	for l.p.slots.await() {
+		c, err := l.ln.Accept()
+		if err != nil {
+			if l.closed.Load() || !l.recover(err) {
+				return
+			}
+			continue
+		}
+		l.start(c)
+	}
+}
+
+// start gives the connection its place and goroutine. With several listeners the last place may be gone by now: then this
+// one connection waits here.
+func (l *listener) start(c net.Conn) {
+	sock, err := relay.NewSocket(c)
+	if err != nil {
+		l.p.log.Error("a connection cannot be used", "listener", l.Address, "why", err)
+		c.Close()
+		return
+	}
+	conn := &connection{p: l.p, listener: l, client: sock}
+	if !l.p.slots.take(conn) {
+		c.Close()
+		return
+	}
+	l.p.running.Go(conn.serve)
+}
+
+// acceptPause is how long accepting stops after an error, most often for want of descriptors.
+const acceptPause = 100 * time.Millisecond
+
+// recover says what is wrong with accepting, and waits a little. It reports whether to go on.
+func (l *listener) recover(err error) bool {
+	var ne net.Error
+	if !errors.As(err, &ne) || errors.Is(err, net.ErrClosed) {
+		return false
+	}
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		l.p.log.Error("out of file descriptors: new connections wait", "listener", l.Address, "connections", l.p.slots.count())
+	} else {
+		l.p.log.Error("accepting failed", "listener", l.Address, "why", err)
+	}
+	time.Sleep(acceptPause)
+	return true
+}
+
+// OpenControl opens a control port, with the same care for what an old one left behind. A Unix socket is its owner's alone.
+func OpenControl(network, addr string) (net.Listener, error) {
+	if network != "unix" {
+		return net.Listen(network, addr)
+	}
+	if err := removeSocket(addr); err != nil {
+		return nil, err
+	}
+	old := syscall.Umask(0o177) // from the moment it exists
+	ln, err := net.Listen(network, addr)
+	syscall.Umask(old)
+	return ln, err
+}

@@ -1,0 +1,222 @@
+// Package proxy accepts connections and relays each to a server.
+//
+// A [Proxy] runs under a [Config], plain data that is compiled into an immutable snapshot: connections find it by one
+// atomic load, and every change is one [Proxy.Update]. The way of a connection is connection.serve.
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"edgepen/proxy/backend"
+	"edgepen/tls"
+)
+
+// Proxy is a load balancer. It is configured by Update, also while it runs, opened by Listen and Activate, and run by Serve.
+type Proxy struct {
+	log        *slog.Logger
+	level      *slog.LevelVar
+	alive      context.Context // until Close
+	die        context.CancelFunc
+	now        atomic.Pointer[snapshot] // nil until Activate
+	terminator *tls.Terminator
+	clients    *backend.Clients // from Activate on
+	slots      *slots
+	rotor      backend.Rotor
+	emergency  backend.State
+	abuse      backend.State
+
+	mu        sync.Mutex // held by whoever changes something; connections never take it
+	config    Config
+	states    []*backend.State // by server slot; it only grows
+	listeners []*listener
+	serving   bool
+	closed    bool
+
+	running sync.WaitGroup // accept loops and connections
+}
+
+// New returns a proxy with pen's default settings that does nothing yet.
+// The level of its log follows the debug setting.
+func New(log *slog.Logger, level *slog.LevelVar) *Proxy {
+	p := &Proxy{log: log, level: level, config: DefaultConfig(), slots: newSlots()}
+	p.alive, p.die = context.WithCancel(context.Background())
+	p.terminator = tls.NewTerminator(func() *tls.Profile { return p.now.Load().profile })
+	return p
+}
+
+// Draft is a configuration being edited. What is no setting but is to happen once the edit holds is left with After.
+type Draft struct {
+	Config
+	proxy *Proxy
+	after []func()
+}
+
+// After has f called when the edited configuration is in force.
+func (d *Draft) After(f func()) { d.after = append(d.after, f) }
+
+// Warn says what is odd about an edit that is made all the same.
+func (d *Draft) Warn(message string) { d.After(func() { d.proxy.log.Warn(message) }) }
+
+// Shun blacklists a server slot for a time from when the edit holds; 0 brings it back.
+func (d *Draft) Shun(slot int, t time.Duration) {
+	d.After(func() {
+		p := d.proxy
+		for len(p.states) <= slot {
+			p.states = append(p.states, new(backend.State))
+		}
+		if t > 0 {
+			p.states[slot].Shun(time.Now().Add(t))
+		} else {
+			p.states[slot].Unshun()
+		}
+	})
+}
+
+// Update changes the configuration: edit works on a copy, which is checked, compiled and put into force as a whole. On any
+// error everything stays as it was. Connections that are established keep what they began with.
+func (p *Proxy) Update(edit func(*Draft) error) error { return p.update(edit, false) }
+
+// Reload is an Update that reads certificates and databases and looks up the servers' names again.
+func (p *Proxy) Reload(edit func(*Draft) error) error { return p.update(edit, true) }
+
+func (p *Proxy) update(edit func(*Draft) error, again bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := &Draft{Config: p.config.clone(), proxy: p}
+	if err := edit(d); err != nil {
+		return err
+	}
+	if p.now.Load() != nil && (again || !reflect.DeepEqual(d.Config, p.config)) {
+		if err := p.apply(d.Config, again); err != nil {
+			return err
+		}
+	}
+	p.config = d.Config
+	p.level.Set(levelOf(p.config.Debug))
+	for _, f := range d.after {
+		f()
+	}
+	return nil
+}
+
+// levelOf says what is logged at a debug level (-d): from 1 on what happens to connections, from 2 on commands as well.
+func levelOf(debug int) slog.Level {
+	switch {
+	case debug <= 0:
+		return slog.LevelWarn
+	case debug == 1:
+		return slog.LevelInfo
+	}
+	return slog.LevelDebug
+}
+
+// apply puts a configuration into force: what is new is opened before what is old is closed.
+func (p *Proxy) apply(c Config, again bool) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	next, err := p.compile(c, p.now.Load(), again)
+	if err != nil {
+		return err
+	}
+	added, gone, err := p.openListeners(c)
+	if err != nil {
+		return err
+	}
+	p.publish(next)
+	for _, l := range gone {
+		l.close()
+	}
+	for _, l := range added {
+		p.startLocked(l)
+	}
+	return nil
+}
+
+// publish lets connections see a snapshot.
+func (p *Proxy) publish(s *snapshot) {
+	old := p.now.Swap(s)
+	if s.profile != nil && (old == nil || old.profile != s.profile) {
+		for _, w := range s.profile.Warnings() {
+			p.log.Warn(w)
+		}
+	}
+	p.clients.Grow(s.ClientsMax)
+	p.slots.resize(s.ConnMax, s.PendingMax)
+}
+
+// Listen opens the listeners of the configuration. Nothing is accepted before Serve.
+func (p *Proxy) Listen() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.config.check(); err != nil {
+		return err
+	}
+	_, _, err := p.openListeners(p.config)
+	return err
+}
+
+// Activate compiles the configuration: certificates and databases are read, the servers' names looked up.
+func (p *Proxy) Activate() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, err := p.compile(p.config, nil, true)
+	if err != nil {
+		return err
+	}
+	p.clients = backend.NewClients(p.config.ClientsMax)
+	p.publish(s)
+	return nil
+}
+
+// Serve begins to accept connections and returns.
+func (p *Proxy) Serve() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.serving = true
+	for _, l := range p.listeners {
+		p.startLocked(l)
+	}
+}
+
+func (p *Proxy) startLocked(l *listener) {
+	if p.serving {
+		p.running.Go(l.acceptLoop)
+	}
+}
+
+// Close ends all listeners and connections and returns when the last one is gone.
+func (p *Proxy) Close() {
+	p.mu.Lock()
+	p.closed = true
+	for _, l := range p.listeners {
+		l.close()
+	}
+	p.listeners = nil
+	p.mu.Unlock()
+	p.die()
+	p.slots.close()
+	p.running.Wait()
+	if s := p.now.Load(); s != nil && s.geo != nil {
+		s.geo.Close()
+	}
+}
+
+// ControlPermits asks the list for control connections about an address; the zero Addr is a peer on a Unix socket.
+func (p *Proxy) ControlPermits(a netip.Addr) bool {
+	s := p.now.Load()
+	return s == nil || s.permits(s.ControlACL, a)
+}
+
+// Config returns a copy of the configuration in force.
+func (p *Proxy) Config() Config {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.config.clone()
+}

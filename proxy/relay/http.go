@@ -1,0 +1,302 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"edgepen/httpx"
+)
+
+// HTTPConfig is what an HTTP relay goes by. A time of 0 means no limit.
+type HTTPConfig struct {
+	Forward     httpx.Forward
+	HeadLimit   int           // bytes of the largest request or response head
+	HeadTimeout time.Duration // for a whole request head, from its first byte on; for the first one, from now on
+	Idle        time.Duration // between requests, and for each read and write within one
+	TunnelIdle  time.Duration // after an upgrade
+
+	// Connect chooses a server and connects to it. The error is ErrNoServer where none may be tried at present.
+	Connect func() (*Stream, error)
+	// Disconnected is told that the server's connection has been closed.
+	Disconnected func()
+	// Refused is told of a request that was answered by us rather than by a server.
+	Refused func(status int, why error)
+	Meter   Meter
+}
+
+// ErrNoServer is the error of a Connect that found no server to try: the client gets 503 rather than 502.
+var ErrNoServer = errors.New("no server available")
+
+// lingerTime is how long a client may take to read the last reply before its connection is closed.
+const lingerTime = 2 * time.Second
+
+// staleAfter is how long a server's connection may lie unused before it is looked at again: servers close idle
+// connections, and a request sent into one is lost.
+const staleAfter = 50 * time.Millisecond
+
+// HTTP relays requests and responses until the client leaves or one of the two asks to close. A server is connected
+// to for the first good request, and again where it has closed in between. All streams are closed when it returns.
+func HTTP(client *Stream, c *HTTPConfig) {
+	x := exchange{HTTPConfig: c, client: client}
+	for x.one() {
+	}
+	x.dropServer()
+	x.release()
+	client.Close()
+}
+
+// exchange is the state of one client connection; what a single request needs is reset by it.
+type exchange struct {
+	*HTTPConfig
+	client *Stream
+	server *Stream // nil: not connected
+
+	in   store // what the client has sent and nobody has taken yet
+	back store // what the server has sent and nobody has taken yet
+	out  store // what is to be written: a head as we forward it, and the body that came with it
+
+	req  httpx.Request
+	resp httpx.Response
+
+	served   int       // requests that were answered
+	lastUse  time.Time // of the server's connection
+	reused   bool      // the server's connection has carried an exchange before this one
+	upload   *upload   // the request's body on its way, beside the response; nil if it was sent with the head
+	replying bool      // a final response has begun to be written to the client
+	keep     bool      // the client's connection stays open after this response
+}
+
+// one is the way of a request: read, forwarded, answered. It reports whether another may follow.
+func (x *exchange) one() bool {
+	if !x.readRequest() {
+		return false
+	}
+	if !x.forwardRequest() {
+		return false
+	}
+	if !x.readResponse() {
+		return false
+	}
+	if x.resp.Status == 101 {
+		x.tunnel()
+		return false
+	}
+	return x.finish()
+}
+
+// readRequest reads and checks the next request's head; what is wrong with it is answered.
+func (x *exchange) readRequest() bool {
+	x.req.Reset()
+	x.replying, x.keep, x.upload = false, false, nil
+	if !x.in.pending() && !x.awaitRequest() {
+		return false
+	}
+	var by time.Time // set once a head turns out to be incomplete
+	for {
+		n, err := x.req.Parse(x.in.b, x.HeadLimit)
+		if err != nil {
+			x.refuse(err)
+			return false
+		}
+		if n > 0 {
+			x.in.head = n
+			return true
+		}
+		now := time.Now()
+		if by.IsZero() {
+			by = now.Add(x.HeadTimeout)
+		}
+		x.client.sock.expectRead(now, untilOrForever(now, by, x.HeadTimeout))
+		if err := x.in.more(x.client); err != nil {
+			if isTimeout(err) {
+				x.refuse(&httpx.Error{Status: 408, Reason: "the request head took too long"})
+			}
+			return false
+		}
+	}
+}
+
+// untilOrForever turns a moment into the time left, at least a nanosecond; 0 where there is no limit.
+func untilOrForever(now, by time.Time, limit time.Duration) time.Duration {
+	if limit <= 0 {
+		return 0
+	}
+	return max(by.Sub(now), 1)
+}
+
+// awaitRequest waits for a request's first bytes, holding no buffer.
+func (x *exchange) awaitRequest() bool {
+	x.release()
+	patience := x.Idle
+	if x.served == 0 {
+		patience = x.HeadTimeout
+	}
+	x.client.sock.expectRead(time.Now(), patience)
+	return x.in.next(x.client) == nil
+}
+
+// forwardRequest sends the head and what has come of the body to a server, and leaves the rest to an upload.
+func (x *exchange) forwardRequest() bool {
+	x.out.reset()
+	x.out.b = x.req.AppendForward(x.out.b, x.in.b, &x.Forward)
+	x.in.drop(x.in.head)
+	if err := x.out.fill(&x.in, &x.req.Body); err != nil {
+		x.refuse(err)
+		return false
+	}
+	now := time.Now()
+	if !x.freshServer(now) {
+		return false
+	}
+	if err := x.send(now); err != nil && !x.again(now, err) {
+		return false
+	}
+	if !x.req.Body.Done() {
+		x.startUpload()
+	}
+	return true
+}
+
+// send writes the request in hand to the server.
+func (x *exchange) send(now time.Time) error {
+	x.server.sock.expectWrite(now, x.Idle)
+	err := x.server.write(x.out.b)
+	if err == nil {
+		x.Meter.Up(int64(len(x.out.b)))
+	}
+	return err
+}
+
+// freshServer makes sure that there is a connection to a server that may be written to.
+func (x *exchange) freshServer(now time.Time) bool {
+	x.reused = x.server != nil
+	if x.reused && (now.Sub(x.lastUse) < staleAfter || x.server.sock.alive()) {
+		return true
+	}
+	return x.connect()
+}
+
+// connect chooses a server, in place of the one before if there was one.
+func (x *exchange) connect() bool {
+	x.dropServer()
+	x.reused = false
+	s, err := x.Connect()
+	if err != nil {
+		status := 502
+		if errors.Is(err, ErrNoServer) {
+			status = 503
+		}
+		x.refuse(&httpx.Error{Status: status, Reason: err.Error()})
+		return false
+	}
+	x.server = s
+	return true
+}
+
+// again sends the request in hand once more, over a fresh connection, where that can do no harm: the old one had served
+// before and died with nothing answered, the request is idempotent (RFC 9110 9.2.2) and all of it is in hand.
+func (x *exchange) again(now time.Time, cause error) bool {
+	if !x.reused || !x.req.Idempotent() || !x.req.Body.Done() || isTimeout(cause) {
+		x.badGateway(cause)
+		return false
+	}
+	if !x.connect() {
+		return false
+	}
+	if err := x.send(now); err != nil {
+		x.badGateway(err)
+		return false
+	}
+	return true
+}
+
+// release gives all buffers back.
+func (x *exchange) release() {
+	x.in.release()
+	x.back.release()
+	x.out.release()
+}
+
+// refuse answers in the place of a server, if nothing has been answered yet, and ends the connection.
+func (x *exchange) refuse(err error) {
+	status := 400
+	var he *httpx.Error
+	if errors.As(err, &he) {
+		status = he.Status
+	}
+	x.dropServer()
+	x.Refused(status, err)
+	if x.replying {
+		x.client.Close()
+		return
+	}
+	page := httpx.AppendErrorPage(nil, status, err.Error(), x.req.IsHead)
+	x.client.sock.expectWrite(time.Now(), lingerTime)
+	if x.client.write(page) == nil {
+		x.client.linger(lingerTime)
+	}
+}
+
+// badGateway answers for a server that failed.
+func (x *exchange) badGateway(cause error) {
+	if err := x.endUpload(); err != nil {
+		cause = err
+	}
+	var he *httpx.Error
+	switch {
+	case errors.As(cause, &he): // the request's own body was wrong
+		x.refuse(he)
+	case isTimeout(cause):
+		x.refuse(&httpx.Error{Status: 504, Reason: "the server took too long to answer"})
+	case isGone(cause), cause == io.EOF:
+		x.refuse(&httpx.Error{Status: 502, Reason: "the server closed the connection without an answer"})
+	default:
+		x.refuse(&httpx.Error{Status: 502, Reason: "the server's answer cannot be used: " + cause.Error()})
+	}
+}
+
+func (x *exchange) dropServer() {
+	if x.server == nil {
+		return
+	}
+	x.server.Close()
+	x.server = nil
+	x.Disconnected()
+}
+
+// finish settles both connections after an exchange and reports whether the client's goes on.
+func (x *exchange) finish() bool {
+	serverStays := x.resp.KeepAlive && !x.resp.Body.UntilClose() && !x.back.pending()
+	if !serverStays {
+		x.endUpload() //nolint:errcheck // the response is there: what became of the request does not matter any more
+	} else if x.upload != nil && x.upload.wait() != nil {
+		serverStays, x.keep = false, false
+	}
+	x.served++
+	x.lastUse = time.Now()
+	if !serverStays { // what a server says after its answer belongs to nobody
+		x.back.release()
+		x.dropServer()
+	}
+	if !x.keep {
+		x.client.linger(lingerTime)
+	}
+	return x.keep
+}
+
+// tunnel relays what follows an upgrade, beginning with what either side has sent already.
+func (x *exchange) tunnel() {
+	x.client.sock.expectRead(time.Time{}, 0)
+	x.server.sock.expectRead(time.Time{}, 0)
+	x.client.sock.expectWrite(time.Time{}, 0)
+	x.server.sock.expectWrite(time.Time{}, 0)
+	if x.in.pending() {
+		if x.server.write(x.in.b) != nil {
+			return
+		}
+		x.Meter.Up(int64(len(x.in.b)))
+	}
+	x.release()
+	Raw(x.client, x.server, x.TunnelIdle, x.Meter)
+}

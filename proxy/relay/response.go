@@ -1,0 +1,157 @@
+package relay
+
+import (
+	"io"
+	"time"
+
+	"edgepen/httpx"
+)
+
+// readResponse passes on the interim responses and then the final one, whole.
+func (x *exchange) readResponse() bool {
+	for {
+		if !x.responseHead() {
+			return false
+		}
+		if !x.resp.Interim() {
+			break
+		}
+		if !x.forwardInterim() {
+			return false
+		}
+	}
+	if x.resp.Status == 101 && (!x.req.Upgrade || x.upload != nil) {
+		x.badGateway(&httpx.Error{Status: 502, Reason: "the server changed protocols without being asked"})
+		return false
+	}
+	return x.forwardHead() && x.forwardBody()
+}
+
+// responseHead reads the head of the next response. A connection that dies before the first byte of it may be replaced.
+func (x *exchange) responseHead() bool {
+	x.resp.Reset()
+	if x.upload == nil && !x.in.pending() {
+		x.in.release() // the server may think for long
+	}
+	for first := true; ; first = false {
+		if x.back.pending() {
+			n, err := x.resp.Parse(x.back.b, x.HeadLimit, x.req.IsHead)
+			if err != nil {
+				x.badGateway(&httpx.Error{Status: 502, Reason: "the server's answer cannot be used: " + err.Error()})
+				return false
+			}
+			if n > 0 {
+				x.back.head = n
+				return true
+			}
+		}
+		now := time.Now()
+		x.server.sock.expectRead(now, x.Idle)
+		err := x.fetch()
+		if err == nil {
+			continue
+		}
+		if !first || x.back.pending() {
+			x.badGateway(err)
+			return false
+		}
+		if !x.again(now, err) {
+			return false
+		}
+	}
+}
+
+// fetch reads more from the server, holding a buffer only behind bytes that are held already.
+func (x *exchange) fetch() error {
+	if x.back.pending() {
+		return x.back.more(x.server)
+	}
+	return x.back.next(x.server)
+}
+
+// forwardInterim passes a 1xx response on; HTTP/1.0 knows none (RFC 9110 15.2).
+func (x *exchange) forwardInterim() bool {
+	x.reused = false // the server lives: what it has begun to answer is not sent again
+	x.out.reset()
+	if x.req.Minor > 0 {
+		x.out.b = x.resp.AppendForward(x.out.b, x.back.b, true, x.req.Minor)
+	}
+	x.back.drop(x.back.head)
+	return x.reply()
+}
+
+// forwardHead passes on the final response's head and what came of the body along with it.
+func (x *exchange) forwardHead() bool {
+	x.keep = x.req.KeepAlive && !x.resp.Body.UntilClose() && (x.upload == nil || x.upload.complete.Load())
+	x.out.reset()
+	x.out.b = x.resp.AppendForward(x.out.b, x.back.b, x.keep || x.resp.Status == 101, x.req.Minor)
+	x.back.drop(x.back.head)
+	var err error
+	if x.resp.Status == 101 {
+		x.out.b = append(x.out.b, x.back.b...)
+		x.back.release()
+	} else {
+		err = x.out.fill(&x.back, &x.resp.Body)
+	}
+	x.replying = true
+	return x.reply() && x.intact(err)
+}
+
+// forwardBody passes on the rest of the body.
+func (x *exchange) forwardBody() bool {
+	for !x.resp.Body.Done() {
+		taken, out := 0, 0
+		var err error
+		if x.back.pending() {
+			if taken, out, err = x.resp.Body.Feed(x.back.b); err != nil {
+				return x.intact(err)
+			}
+		}
+		if taken > 0 {
+			x.out.b = x.back.b[:out]
+			if !x.reply() {
+				return false
+			}
+			x.back.drop(taken)
+			continue
+		}
+		x.server.sock.expectRead(time.Now(), x.Idle)
+		if err := x.fetch(); err == io.EOF {
+			return x.intact(x.resp.Body.Close())
+		} else if err != nil {
+			return x.intact(err)
+		}
+	}
+	return true
+}
+
+// reply writes what is in out to the client.
+func (x *exchange) reply() bool {
+	if len(x.out.b) == 0 {
+		return true
+	}
+	x.client.sock.expectWrite(time.Now(), x.Idle)
+	if err := x.client.write(x.out.b); err != nil {
+		x.abandon()
+		return false
+	}
+	x.Meter.Down(int64(len(x.out.b)))
+	return true
+}
+
+// intact reports whether a response went through whole. One that did not ends the client's connection with nothing said,
+// which is how the client learns of it.
+func (x *exchange) intact(err error) bool {
+	if err == nil {
+		return true
+	}
+	x.abandon()
+	return false
+}
+
+// abandon ends both connections at once.
+func (x *exchange) abandon() {
+	x.client.reset()
+	x.endUpload()
+	x.dropServer()
+}

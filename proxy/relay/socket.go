@@ -1,0 +1,178 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// bufferSize is what one read asks for: two TLS records. More costs cache and gains nothing.
+const bufferSize = 32 << 10
+
+type buffer [bufferSize]byte
+
+// buffers lends out read buffers. A connection with nothing to read holds none.
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+func getBuffer() *buffer  { return buffers.Get().(*buffer) }
+func putBuffer(b *buffer) { buffers.Put(b) }
+
+// notReady is what a Socket answers to TLS above it where a read would have to wait. It is a temporary
+// net.Error, which crypto/tls hands through without ending the connection: the read can be resumed.
+type notReady struct{}
+
+func (notReady) Error() string   { return "no bytes there yet" }
+func (notReady) Timeout() bool   { return true }
+func (notReady) Temporary() bool { return true }
+
+var errNotReady error = notReady{}
+
+// Socket is a stream socket that is waited for without holding a buffer: the bytes that end the wait are read
+// into a buffer from the pool, and kept as ahead until they are asked for.
+type Socket struct {
+	net.Conn
+	raw     syscall.RawConn
+	fill    func(fd uintptr) bool // bound once, so that waiting allocates nothing
+	ahead   *buffer               // bytes read ahead; nil if there are none
+	from    int                   // ahead[from:to] are not asked for yet
+	to      int
+	readErr error
+	yields  bool // Read answers errNotReady instead of waiting
+
+	readBy  time.Time // the deadlines that are set; the zero time if none
+	writeBy time.Time
+}
+
+// NewSocket takes over a TCP or Unix stream connection.
+func NewSocket(c net.Conn) (*Socket, error) {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return nil, errors.New("relay: a connection without a descriptor")
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	s := &Socket{Conn: c, raw: raw}
+	s.fill = s.fillAhead
+	return s, nil
+}
+
+// fillAhead is called by the runtime's poller; false means wait until the descriptor is readable.
+func (s *Socket) fillAhead(fd uintptr) bool {
+	b := getBuffer()
+	n, err := readFD(int(fd), b[:])
+	if n <= 0 {
+		putBuffer(b)
+	}
+	switch {
+	case err == syscall.EAGAIN:
+		return false
+	case err != nil:
+		s.readErr = &net.OpError{Op: "read", Net: "socket", Err: err}
+	case n == 0:
+		s.readErr = io.EOF
+	default:
+		s.ahead, s.from, s.to = b, 0, n
+	}
+	return true
+}
+
+func readFD(fd int, p []byte) (int, error) {
+	for {
+		n, err := syscall.Read(fd, p)
+		if err != syscall.EINTR {
+			return n, err
+		}
+	}
+}
+
+// wait returns when bytes have been read ahead, or with the error (io.EOF, a passed deadline) that took their place.
+func (s *Socket) wait() error {
+	if s.ahead != nil {
+		return nil
+	}
+	if err := s.raw.Read(s.fill); err != nil {
+		return err
+	}
+	err := s.readErr
+	s.readErr = nil
+	return err
+}
+
+// take hands over the bytes read ahead together with their buffer, which the caller puts back.
+func (s *Socket) take() (b *buffer, from, to int) {
+	b, from, to = s.ahead, s.from, s.to
+	s.ahead = nil
+	return b, from, to
+}
+
+// Read returns bytes read ahead, if there are any, and otherwise reads from the socket: TLS above it reads here.
+func (s *Socket) Read(p []byte) (int, error) {
+	if s.ahead == nil {
+		if s.yields {
+			return 0, errNotReady
+		}
+		return s.Conn.Read(p)
+	}
+	n := copy(p, s.ahead[s.from:s.to])
+	if s.from += n; s.from == s.to {
+		putBuffer(s.ahead)
+		s.ahead = nil
+	}
+	return n, nil
+}
+
+// CloseWrite tells the peer that nothing more will come.
+func (s *Socket) CloseWrite() error {
+	if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
+
+// alive reports whether the socket is open with nothing to read, as a connection between two exchanges has to be.
+func (s *Socket) alive() bool {
+	if s.ahead != nil {
+		return false
+	}
+	ok := false
+	err := s.raw.Control(func(fd uintptr) {
+		var p [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), p[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		ok = err == syscall.EAGAIN
+	})
+	return ok && err == nil
+}
+
+// expectRead lets reads end d from now at the earliest, d and an eighth at the latest (so that a busy connection does not
+// set a timer for each read); 0 means never.
+func (s *Socket) expectRead(now time.Time, d time.Duration) {
+	if by, set := moved(s.readBy, now, d); set {
+		s.readBy = by
+		s.Conn.SetReadDeadline(by) //nolint:errcheck // it fails on a closed connection only, and then the read does too
+	}
+}
+
+// expectWrite does the same for writes.
+func (s *Socket) expectWrite(now time.Time, d time.Duration) {
+	if by, set := moved(s.writeBy, now, d); set {
+		s.writeBy = by
+		s.Conn.SetWriteDeadline(by) //nolint:errcheck // as above
+	}
+}
+
+// moved says which deadline there should be, and whether it differs enough from the present one to be set.
+func moved(present, now time.Time, d time.Duration) (by time.Time, set bool) {
+	if d <= 0 {
+		return time.Time{}, !present.IsZero()
+	}
+	earliest, latest := now.Add(d), now.Add(d+d/8)
+	if !present.Before(earliest) && !present.After(latest) {
+		return present, false
+	}
+	return latest, true
+}

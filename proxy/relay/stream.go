@@ -1,0 +1,123 @@
+package relay
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Layer is what may lie above a socket: TLS.
+type Layer interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// Stream is one side of a relayed connection: a socket, or TLS on a socket. One goroutine may read while another writes.
+type Stream struct {
+	sock *Socket
+	tls  Layer // nil: bytes go through the socket as they are
+}
+
+// NewStream returns the stream of a socket and of the TLS above it (nil for none), whose handshake is done.
+func NewStream(s *Socket, tls Layer) *Stream {
+	s.yields = tls != nil
+	return &Stream{sock: s, tls: tls}
+}
+
+// next waits for bytes without holding a buffer and returns them as b[from:to]; the caller puts b back. Where err is
+// not nil there is no buffer.
+func (s *Stream) next() (b *buffer, from, to int, err error) {
+	if s.tls == nil {
+		if err := s.sock.wait(); err != nil {
+			return nil, 0, 0, err
+		}
+		b, from, to = s.sock.take()
+		return b, from, to, nil
+	}
+	for {
+		b = getBuffer()
+		n, err := s.tls.Read(b[:])
+		if n > 0 {
+			return b, 0, n, nil
+		}
+		putBuffer(b)
+		if err == errNotReady {
+			err = s.sock.wait()
+		}
+		if err != nil {
+			return nil, 0, 0, err
+		}
+	}
+}
+
+// read fills p with what comes next, at least one byte.
+func (s *Stream) read(p []byte) (int, error) {
+	if s.tls == nil {
+		return s.sock.Read(p)
+	}
+	for {
+		n, err := s.tls.Read(p)
+		if n > 0 || err != errNotReady {
+			return n, err
+		}
+		if err := s.sock.wait(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (s *Stream) write(p []byte) error {
+	var err error
+	if s.tls == nil {
+		_, err = s.sock.Write(p)
+	} else {
+		_, err = s.tls.Write(p)
+	}
+	return err
+}
+
+func (s *Stream) closeWrite() {
+	if s.tls != nil {
+		s.tls.CloseWrite() //nolint:errcheck // the peer may be gone, which is what is being said
+		return
+	}
+	s.sock.CloseWrite() //nolint:errcheck // as above
+}
+
+// Close ends the stream at once, and every read and write that waits on it.
+func (s *Stream) Close() error { return s.sock.Close() }
+
+// reset ends the stream so that the peer sees an error rather than an orderly end.
+func (s *Stream) reset() {
+	if c, ok := s.sock.Conn.(*net.TCPConn); ok {
+		c.SetLinger(0) //nolint:errcheck // it fails on a closed connection only
+	}
+	s.Close()
+}
+
+// linger ends the stream so that the peer can read what was written last: a socket closed with bytes unread
+// answers with a reset, which would throw the last reply away.
+func (s *Stream) linger(d time.Duration) {
+	s.sock.expectWrite(time.Now(), d)
+	s.closeWrite()
+	s.sock.Conn.SetReadDeadline(time.Now().Add(d)) //nolint:errcheck // a closed connection fails the read below
+	s.sock.yields = false
+	b := getBuffer()
+	defer putBuffer(b)
+	for range 64 {
+		if _, err := s.sock.Read(b[:]); err != nil {
+			break
+		}
+	}
+	s.Close()
+}
+
+// isTimeout reports whether a read or write ended because of its deadline.
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// isGone reports whether the peer ended the connection, which for a proxy is no error.
+func isGone(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
+}

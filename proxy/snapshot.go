@@ -1,0 +1,180 @@
+package proxy
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"edgepen/acl"
+	"edgepen/certs"
+	"edgepen/geo"
+	"edgepen/proxy/backend"
+	"edgepen/tls"
+)
+
+// snapshot is a configuration compiled for use: immutable, found by one atomic load.
+type snapshot struct {
+	Config
+	set     *backend.Set
+	lists   map[int]*acl.Compiled
+	profile *tls.Profile // nil: no TLS
+	geo     *geo.DB      // nil: none
+
+	certificates *certs.Set // kept only where reading the files again would not give the same: --self-signed
+}
+
+// permits asks an access list about an address; a list with no entries permits all. The zero Addr is a peer on a Unix socket.
+func (s *snapshot) permits(list int, a netip.Addr) bool {
+	l := s.lists[list]
+	return l == nil || l.Permit(a)
+}
+
+func (s *snapshot) trusts(a netip.Addr) bool {
+	return slices.ContainsFunc(s.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// compile builds the snapshot of a configuration. What has not changed since old (nil at the start) is taken over, unless
+// everything is to be read again.
+func (p *Proxy) compile(c Config, old *snapshot, again bool) (*snapshot, error) {
+	s := &snapshot{Config: c}
+	if old == nil {
+		old = &snapshot{}
+	}
+	addresses := p.resolver(old, again)
+	if again {
+		old = &snapshot{certificates: old.certificates, Config: Config{Certificates: old.Certificates}}
+	}
+	for _, step := range []func(old *snapshot) error{s.openGeo, s.compileLists, s.loadCertificates} {
+		if err := step(old); err != nil {
+			return nil, err
+		}
+	}
+	return s, p.compileSet(s, addresses)
+}
+
+func (s *snapshot) openGeo(old *snapshot) (err error) {
+	if len(s.GeoIP) == 0 {
+		return nil
+	}
+	if old.geo != nil && slices.Equal(s.GeoIP, old.GeoIP) {
+		s.geo = old.geo
+		return nil
+	}
+	s.geo, err = geo.Open(s.GeoIP...)
+	return err
+}
+
+func (s *snapshot) compileLists(old *snapshot) error {
+	var countries acl.Countries
+	if s.geo != nil {
+		countries = s.geo
+	}
+	s.lists = map[int]*acl.Compiled{}
+	for n, l := range s.ACLs {
+		if done, ok := old.lists[n]; ok && s.geo == old.geo && slices.Equal(l, old.ACLs[n]) {
+			s.lists[n] = done
+			continue
+		}
+		done, err := acl.Compile(l, countries)
+		if err != nil {
+			return fmt.Errorf("access list %d: %v", n, err)
+		}
+		s.lists[n] = done
+	}
+	return nil
+}
+
+func (s *snapshot) loadCertificates(old *snapshot) error {
+	if s.Certificates.Empty() {
+		return nil
+	}
+	options := s.tlsOptions()
+	if old.profile != nil && s.Certificates == old.Certificates && options == old.tlsOptions() {
+		s.profile = old.profile
+		return nil
+	}
+	set := old.certificates // a certificate of our own making is not made anew
+	if set == nil || s.Certificates != old.Certificates {
+		var err error
+		if set, err = certs.Load(s.Certificates, time.Now()); err != nil {
+			return err
+		}
+	}
+	if s.Certificates.SelfSigned != "" {
+		s.certificates = set
+	}
+	var err error
+	s.profile, err = tls.NewProfile(set, options)
+	return err
+}
+
+// tlsOptions are the options with what the mode adds.
+func (s *snapshot) tlsOptions() tls.Options {
+	o := s.TLS
+	if s.HTTP {
+		o.ALPN = "http/1.1"
+	}
+	return o
+}
+
+// A resolver finds a server's addresses.
+type resolver func(backend.Spec) ([]netip.AddrPort, error)
+
+// resolver returns one that takes over what old knows. Where names are to be looked up again and that fails, a server keeps
+// the addresses it had: a name server that is away for a moment must not undo a farm.
+func (p *Proxy) resolver(old *snapshot, again bool) resolver {
+	known := map[backend.Spec][]netip.AddrPort{}
+	if old.set != nil {
+		for _, srv := range append([]*backend.Server{old.set.Emergency, old.set.Abuse}, old.set.Servers...) {
+			if srv != nil && srv.Addrs != nil {
+				known[backend.Spec{Address: srv.Address, Port: srv.Port}] = srv.Addrs
+			}
+		}
+	}
+	return func(spec backend.Spec) ([]netip.AddrPort, error) {
+		had := known[backend.Spec{Address: spec.Address, Port: spec.Port}]
+		if had != nil && !again {
+			return had, nil
+		}
+		addrs, err := resolve(spec)
+		if err != nil && had != nil {
+			p.log.Warn("a server keeps its former addresses", "server", spec.Address, "why", err)
+			return had, nil
+		}
+		return addrs, err
+	}
+}
+
+// compileSet resolves the servers and builds their table.
+func (p *Proxy) compileSet(s *snapshot, addresses resolver) error {
+	c := backend.SetConfig{Mode: s.Mode, Permits: s.permits, Rotor: &p.rotor}
+	for i, spec := range s.Servers {
+		if i == len(p.states) {
+			p.states = append(p.states, new(backend.State))
+		}
+		addrs, err := addresses(spec)
+		if err != nil {
+			return err
+		}
+		c.Servers = append(c.Servers, &backend.Server{Index: i, Spec: spec, Addrs: addrs, State: p.states[i]})
+	}
+	var err error
+	if c.Emergency, err = extra(s.Emergency, &p.emergency, addresses); err != nil {
+		return err
+	}
+	if c.Abuse, err = extra(s.Abuse, &p.abuse, addresses); err != nil {
+		return err
+	}
+	s.set = backend.NewSet(c)
+	return nil
+}
+
+// extra is the emergency or the abuse server: nil if there is none.
+func extra(spec backend.Spec, state *backend.State, addresses resolver) (*backend.Server, error) {
+	if spec.Address == "" {
+		return nil, nil
+	}
+	addrs, err := addresses(spec)
+	return &backend.Server{Index: -1, Spec: spec, Addrs: addrs, State: state}, err
+}

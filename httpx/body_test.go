@@ -51,6 +51,7 @@ var chunkCases = []struct {
 		"1\r\nx\r\n0\r\nA: b\r\nE: f\r\n\r\n"},
 	{"9112 7.1.2 folded", "0\r\nA: b\r\n c\r\n\r\n", 400, ""},
 	{"9112 7.1.2 LF", "0\r\nA: b\n\r\n", 400, ""},
+	{"9112 7.1.2 LF behind a value", "0\r\nA: bcd\n\r\n", 400, ""},
 	{"9112 7.1.2 blank before the colon", "0\r\nA : b\r\n\r\n", 400, ""},
 	{"9112 7.1.2 NUL", "0\r\nA: \x00\r\n\r\n", 400, ""},
 	{"6585 5 trailer line too long", "0\r\nA: " + strings.Repeat("a", 4096) + "\r\n\r\n", 431, ""},

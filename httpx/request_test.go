@@ -25,6 +25,8 @@ var requestCases = []headCase{
 	{"9112 3 request line", get(""), 0},
 	{"9112 2.2 bare LF", "GET / HTTP/1.1\nHost: h\n\n", 400},
 	{"9112 2.2 bare LF at a field", "GET / HTTP/1.1\r\nHost: h\n\r\n", 400},
+	{"9112 2.2 bare LF behind a value", get("A: bcd\n"), 400},
+	{"9112 2.2 bare LF before a smuggled field", get("A: bcd\nContent-Length: 5\r\n"), 400},
 	{"9112 2.2 bare LF at the end", "GET / HTTP/1.1\r\nHost: h\r\n\n", 400},
 	{"9112 2.2 bare CR in a value", get("A: b\rc\r\n"), 400},
 	{"9112 2.2 bare CR before CRLF", get("A: b\r\r\n"), 400},

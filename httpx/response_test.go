@@ -47,6 +47,7 @@ var responseCases = []struct {
 	{headCase{"9112 2.3 HTTP/2", "HTTP/2.0 200 OK\r\n\r\n", 505}, false, ""},
 	{headCase{"9112 2.2 empty line before", "\r\n" + ok(""), 400}, false, ""},
 	{headCase{"9112 2.2 LF", "HTTP/1.1 200 OK\nA: b\n\n", 400}, false, ""},
+	{headCase{"9112 2.2 LF behind a value", ok("A: bcd\n"), 400}, false, ""},
 	{headCase{"9112 5.2 folding", ok("A: b\r\n c\r\n"), 400}, false, ""},
 	{headCase{"9112 5.1 blank before the colon", ok("A : b\r\n"), 400}, false, ""},
 	{headCase{"9112 6.1 both", ok("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), 400}, false, ""},

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
-	"strings"
-	"syscall"
 	"time"
 
 	"edgepen/proxy/backend"
@@ -27,24 +24,17 @@ func (p *Proxy) dial(srv *backend.Server, timeout time.Duration) (*relay.Socket,
 }
 
 func dialAny(ctx context.Context, srv *backend.Server) (net.Conn, error) {
-	d := net.Dialer{KeepAlive: -1, Control: dialOptions}
+	d := net.Dialer{KeepAlive: -1}
 	if srv.IsUnix() {
 		return d.DialContext(ctx, "unix", srv.Address)
 	}
 	failed := errors.New("its name is not resolved")
 	for _, a := range srv.Addrs {
-		c, err := d.DialTCP(ctx, "tcp", netip.AddrPort{}, a)
+		c, err := d.DialContext(ctx, "tcp", a.String()) // DialTCP binds a local port first, which costs as much as the connect
 		if err == nil {
 			return c, nil
 		}
 		failed = err
 	}
 	return nil, failed
-}
-
-func dialOptions(network, _ string, raw syscall.RawConn) error {
-	if !strings.HasPrefix(network, "tcp") {
-		return nil
-	}
-	return raw.Control(func(fd uintptr) { keepAlive(int(fd)) })
 }

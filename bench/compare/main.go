@@ -6,7 +6,7 @@
 // contenders take turns: load generator, server and contender share one machine, so throughput would say more about the
 // neighbours than about the contender. Figures compare only within one run; under about 10 % is a tie.
 //
-//	go run ./bench/compare                                  everything, about ten minutes
+//	go run ./bench/compare                                  everything, about six minutes
 //	go run ./bench/compare -w W5,W6 -only 'edgepen|nginx'   two workloads, two contenders
 //	go run ./bench/compare -check                           exit 1 if edgepen exceeds a limit
 //

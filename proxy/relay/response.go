@@ -20,8 +20,12 @@ func (x *exchange) readResponse() bool {
 			return false
 		}
 	}
-	if x.resp.Status == 101 && (!x.req.Upgrade || x.upload != nil) {
+	switch {
+	case x.resp.Status == 101 && (!x.req.Upgrade || x.upload != nil):
 		x.badGateway(&httpx.Error{Status: 502, Reason: "the server changed protocols without being asked"})
+		return false
+	case x.resp.Body.Chunked() && x.req.Minor == 0: // which HTTP/1.0 cannot read (RFC 9112 6.1)
+		x.badGateway(&httpx.Error{Status: 502, Reason: "the server answered an HTTP/1.0 request in chunks"})
 		return false
 	}
 	return x.forwardHead() && x.forwardBody()

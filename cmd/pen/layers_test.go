@@ -1,0 +1,54 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestLayers holds the packages to the picture in ARCHITECTURE.md: what each may import of ours. Leaves import nothing.
+func TestLayers(t *testing.T) {
+	allowed := map[string][]string{
+		"edgepen/acl":            nil,
+		"edgepen/certs":          nil,
+		"edgepen/geo":            nil,
+		"edgepen/httpx":          nil,
+		"edgepen/tls":            {"certs"},
+		"edgepen/proxy/backend":  nil,
+		"edgepen/proxy/relay":    {"httpx"},
+		"edgepen/proxy":          {"acl", "certs", "geo", "httpx", "proxy/backend", "proxy/relay", "tls"},
+		"edgepen/proxy/control":  {"acl", "proxy", "proxy/backend"},
+		"edgepen/cmd/pen/getopt": nil,
+		"edgepen/cmd/pen":        {"certs", "cmd/pen/getopt", "proxy", "proxy/backend", "proxy/control"},
+		"edgepen/cmd/penctl":     nil,
+	}
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "edgepen/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		may, listed := allowed[words[0]]
+		if !listed {
+			if !strings.HasPrefix(words[0], "edgepen/bench") && !strings.HasSuffix(words[0], "test") {
+				t.Errorf("package %s is not in the picture", words[0])
+			}
+			continue
+		}
+		seen++
+		for _, imported := range words[1:] {
+			ours, is := strings.CutPrefix(imported, "edgepen/")
+			if is && !slices.Contains(may, ours) {
+				t.Errorf("%s imports %s", words[0], imported)
+			}
+			if imported == "crypto/tls" && words[0] != "edgepen/tls" && words[0] != "edgepen/certs" {
+				t.Errorf("%s imports crypto/tls, which only tls and certs may", words[0])
+			}
+		}
+	}
+	if seen != len(allowed) {
+		t.Errorf("%d packages of %d were found", seen, len(allowed))
+	}
+}

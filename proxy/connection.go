@@ -10,6 +10,7 @@ import (
 	"edgepen/httpx"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/relay"
+	"edgepen/tls"
 )
 
 // connection is one client's connection, from accept to close.
@@ -42,6 +43,7 @@ func (c *connection) serve() {
 	}
 	stream, err := c.terminate()
 	if err != nil {
+		c.explain(err)
 		c.p.log.Info("handshake failed", "client", c.addr, "listener", c.listener.Address, "why", err)
 		return
 	}
@@ -94,6 +96,16 @@ func (c *connection) terminate() (*relay.Stream, error) {
 	return relay.NewStream(c.client, t), nil
 }
 
+var errNotConnected = errors.New("no server could be connected to")
+
+// explain tells a client that speaks HTTP where HTTPS is spoken what is wrong; it would see nothing but a closed connection.
+func (c *connection) explain(err error) {
+	if c.snap.HTTP && tls.IsPlainHTTP(err) {
+		page := httpx.AppendErrorPage(nil, 400, "this port speaks HTTPS: use https:// in the address", false)
+		relay.NewStream(c.client, nil).Farewell(page)
+	}
+}
+
 // connect chooses a server and connects to it. A server that fails is blacklisted and the next one tried.
 func (c *connection) connect() (*relay.Stream, error) {
 	snap := c.p.now.Load() // the servers of today, for a connection of yesterday that needs a new one
@@ -117,9 +129,13 @@ func (c *connection) connect() (*relay.Stream, error) {
 			return relay.NewStream(s, nil), nil
 		}
 		srv.Release()
+		if ourFault(err) {
+			c.p.log.Error("cannot connect to any server", "why", err)
+			return nil, errNotConnected
+		}
 		srv.Shun(time.Now().Add(snap.Blacklist))
 		c.p.log.Warn("server blacklisted", "server", srv.Address, "port", srv.Port, "for", snap.Blacklist, "why", err)
-		failed = errors.New("no server could be connected to")
+		failed = errNotConnected
 	}
 	if failed != nil {
 		return nil, failed

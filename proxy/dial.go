@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
+	"syscall"
 	"time"
 
 	"edgepen/proxy/backend"
@@ -24,7 +26,7 @@ func (p *Proxy) dial(srv *backend.Server, timeout time.Duration) (*relay.Socket,
 }
 
 func dialAny(ctx context.Context, srv *backend.Server) (net.Conn, error) {
-	d := net.Dialer{KeepAlive: -1}
+	d := net.Dialer{KeepAlive: -1, Control: dialOptions}
 	if srv.IsUnix() {
 		return d.DialContext(ctx, "unix", srv.Address)
 	}
@@ -37,4 +39,21 @@ func dialAny(ctx context.Context, srv *backend.Server) (net.Conn, error) {
 		failed = err
 	}
 	return nil, failed
+}
+
+func dialOptions(network, _ string, raw syscall.RawConn) error {
+	if !strings.HasPrefix(network, "tcp") {
+		return nil
+	}
+	return raw.Control(func(fd uintptr) { keepAlive(int(fd)) })
+}
+
+// ourFault reports whether a connect failed for a reason that says nothing about the server.
+func ourFault(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, context.Canceled} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }

@@ -23,6 +23,8 @@ type listener struct {
 	ln     net.Listener
 	port   string // the port that was bound, "" for a Unix socket
 	closed atomic.Bool
+
+	complained time.Time // when an error was last logged; for acceptLoop alone
 }
 
 // openListeners makes the open listeners those of a configuration: it opens what is missing and returns it with what is
@@ -145,8 +147,12 @@ func (l *listener) start(c net.Conn) {
 	l.p.running.Go(conn.serve)
 }
 
-// acceptPause is how long accepting stops after an error, most often for want of descriptors.
-const acceptPause = 100 * time.Millisecond
+// acceptPause is how long accepting stops after an error, most often for want of descriptors; the error is logged no more
+// often than every complaintPause.
+const (
+	acceptPause    = 100 * time.Millisecond
+	complaintPause = 10 * time.Second
+)
 
 // recover says what is wrong with accepting, and waits a little. It reports whether to go on.
 func (l *listener) recover(err error) bool {
@@ -154,9 +160,13 @@ func (l *listener) recover(err error) bool {
 	if !errors.As(err, &ne) || errors.Is(err, net.ErrClosed) {
 		return false
 	}
-	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+	switch {
+	case time.Since(l.complained) < complaintPause:
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		l.complained = time.Now()
 		l.p.log.Error("out of file descriptors: new connections wait", "listener", l.Address, "connections", l.p.slots.count())
-	} else {
+	default:
+		l.complained = time.Now()
 		l.p.log.Error("accepting failed", "listener", l.Address, "why", err)
 	}
 	time.Sleep(acceptPause)

@@ -25,7 +25,7 @@ type Proxy struct {
 	die        context.CancelFunc
 	now        atomic.Pointer[snapshot] // nil until Activate
 	terminator *tls.Terminator
-	clients    *backend.Clients // from Activate on
+	clients    *backend.Clients
 	slots      *slots
 	rotor      backend.Rotor
 	emergency  backend.State
@@ -45,6 +45,7 @@ type Proxy struct {
 // The level of its log follows the debug setting.
 func New(log *slog.Logger, level *slog.LevelVar) *Proxy {
 	p := &Proxy{log: log, level: level, config: DefaultConfig(), slots: newSlots()}
+	p.clients = backend.NewClients(p.config.ClientsMax)
 	p.alive, p.die = context.WithCancel(context.Background())
 	p.terminator = tls.NewTerminator(func() *tls.Profile { return p.now.Load().profile })
 	return p
@@ -147,6 +148,9 @@ func (p *Proxy) publish(s *snapshot) {
 			p.log.Warn(w)
 		}
 	}
+	if s.geo != nil && (old == nil || old.geo != s.geo) {
+		p.log.Info("GeoIP: " + s.geo.Describe())
+	}
 	p.clients.Grow(s.ClientsMax)
 	p.slots.resize(s.ConnMax, s.PendingMax)
 }
@@ -170,7 +174,7 @@ func (p *Proxy) Activate() error {
 	if err != nil {
 		return err
 	}
-	p.clients = backend.NewClients(p.config.ClientsMax)
+	p.clients = backend.NewClients(p.config.ClientsMax) // it may be smaller than the default
 	p.publish(s)
 	return nil
 }

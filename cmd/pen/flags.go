@@ -81,7 +81,7 @@ func (o *options) tlsFlags() []flag {
 		o.edit("G", "ca-file", "FILE", groupTLS, "CAs for client certificates, or the word system", func(c *proxy.Config, v string) error { c.Certificates.CAFile = v; return nil }),
 		o.edit("A", "ca-dir", "DIR", groupTLS, "the same as a directory in hashed form (openssl rehash)", func(c *proxy.Config, v string) error { c.Certificates.CADir = v; return nil }),
 		o.edit("R", "require-client-cert", "", groupTLS, "require a valid client certificate", func(c *proxy.Config, _ string) error { c.TLS.RequireClientCert = true; return nil }),
-		o.edit("L", "tls-min", "PROTOCOL", groupTLS, "tls1.2 or tls1.3 at least; ssl23, ssl3, tls1 mean the default, tls1.2", tlsMin),
+		o.edit("L", "tls-min", "PROTOCOL", groupTLS, "tls1.2 or tls1.3 at least; ssl23, ssl2, ssl3, tls1 mean the default, tls1.2", tlsMin),
 		o.edit("Z", "tls-compat", "", groupTLS, "allow TLS 1.0 and CBC suites, for very old clients", func(c *proxy.Config, _ string) error { c.TLS.Compat = true; return nil }),
 		o.setting("", "handshake-timeout", "SECONDS", "handshake_timeout", groupTLS, "how long a handshake may take [10]"),
 	}
@@ -119,9 +119,9 @@ func (o *options) otherFlags() []flag {
 		with("m", "multi-accept", "N", groupIgnored, "connections are always accepted as they come", func(string) error { return nil }),
 		o.obsolete("D", ""), o.obsolete("n", ""), o.obsolete("Q", ""), o.obsolete("S", "N"),
 		with("i", "", "NAME", groupIgnored, "Windows only", func(string) error { o.windowsService = true; return nil }),
-		later("U", "udp", "", "UDP (-U)"),
-		later("l", "log", "FILE", "the request log (-l)"),
-		later("w", "web-stats", "FILE", "the status file (-w)"),
+		later("U", "udp", "", "UDP"),
+		later("l", "log", "FILE", "the request log"),
+		later("w", "web-stats", "FILE", "the status file"),
 	}
 }
 

@@ -146,6 +146,9 @@ func (o *options) takeServers(d *proxy.Draft, operands []string) error {
 		if err != nil {
 			return usageError{err}
 		}
+		if spec.Port == 0 && !spec.IsUnix() {
+			return usageError{fmt.Errorf("server %q needs a port: the listening address has none to take over", extra.operand)}
+		}
 		*extra.spec = spec
 	}
 	return nil

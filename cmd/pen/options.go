@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strconv"
 	"strings"
 
@@ -18,6 +19,7 @@ type options struct {
 	in     *control.Interpreter
 	stdout io.Writer
 	stderr io.Writer
+	log    *slog.Logger // from serve on
 
 	help, version, demo bool
 	foreground          bool

@@ -16,6 +16,7 @@ import (
 // serve opens everything, gives up its rights, says that it is ready, and balances until it is told to end.
 func (o *options) serve(handler *logHandler) error {
 	log := slog.New(handler)
+	o.log = log
 	p := o.in.Proxy
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1)
@@ -82,7 +83,12 @@ func (o *options) handle(s os.Signal, log *slog.Logger) bool {
 
 // reload is what HUP does.
 func (o *options) reload() error {
-	_, err := o.in.LoadAgain(o.config)
+	reply, err := o.in.LoadAgain(o.config)
+	for line := range strings.Lines(reply) {
+		if strings.HasPrefix(line, "do_cmd: ") { // a command that was passed over; at the start this is on stdout
+			o.log.Warn(strings.TrimSuffix(line, "\n"), "file", o.config)
+		}
+	}
 	return err
 }
 

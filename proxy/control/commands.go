@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,7 +74,7 @@ func (c *call) geoip() error {
 	case len(c.words) == 0:
 		c.printf("%s\n", strings.Join(c.GeoIP, " "))
 	default:
-		c.GeoIP = append(c.GeoIP, c.words...)
+		c.GeoIP = union(c.GeoIP, c.words)
 	}
 	return nil
 }
@@ -227,6 +228,11 @@ func (c *call) server() error {
 			return fmt.Errorf("server %d: %v", n, err)
 		}
 	}
+	if s := &c.Servers[n]; s.Port == 0 && s.IsUnix() {
+		s.Port = 1 // as for one on the command line: what has no port is never tried
+	} else if s.Port == 0 && s.Address != "" {
+		c.Warn(fmt.Sprintf("server %d has no port and will not be tried: server %d port P", n, n))
+	}
 	return nil
 }
 
@@ -249,7 +255,7 @@ func (c *call) serverField(n int, name, value string) (err error) {
 	case "weight":
 		s.Weight, err = number(value, "a weight", 0, 1<<31-1)
 	case "prio":
-		s.Prio, err = number(value, "a priority", 0, 1<<31-1)
+		s.Prio, err = number(value, "a priority", -1<<31, 1<<31-1)
 	case "blacklist":
 		var t time.Duration
 		if t, err = seconds(value, 0); err == nil {
@@ -300,7 +306,17 @@ func (c *call) trustedProxies() error {
 		if err != nil {
 			return fmt.Errorf("trusted_proxies: %v", err)
 		}
-		c.TrustedProxies = append(c.TrustedProxies, p...)
+		c.TrustedProxies = union(c.TrustedProxies, p)
 	}
 	return nil
+}
+
+// union adds what is not there yet: a file that is read again at HUP adds nothing twice.
+func union[T comparable](have, more []T) []T {
+	for _, m := range more {
+		if !slices.Contains(have, m) {
+			have = append(have, m)
+		}
+	}
+	return have
 }

@@ -93,12 +93,14 @@ func (p *Port) serve(c net.Conn) {
 		return
 	}
 	defer p.leave(c)
-	if err := p.admit(c); err != nil {
-		p.log.Warn("control client refused", "client", c.RemoteAddr().String(), "why", err)
-		return
-	}
 	c.SetDeadline(time.Now().Add(patience)) //nolint:errcheck // a connection that is gone fails the read
 	line, err := readLine(c)
+	if err == nil {
+		// Only now: an answer to somebody who has not spoken yet may be lost, and penctl would not know that it failed.
+		if err = p.admit(c); err != nil {
+			p.log.Warn("control client refused", "client", c.RemoteAddr().String(), "why", err)
+		}
+	}
 	if err == nil {
 		p.log.Debug("do_cmd: " + line)
 		var reply string
@@ -137,7 +139,7 @@ func (p *Port) admit(c net.Conn) error {
 		return err
 	}
 	if !p.in.Proxy.ControlPermits(addr) {
-		return errors.New("control_acl")
+		return fmt.Errorf("control_acl does not permit %v", addr)
 	}
 	return nil
 }

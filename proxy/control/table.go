@@ -54,7 +54,7 @@ func settings() []*command {
 		growing("conn_max", "simultaneous connections; it only grows", func(c *proxy.Config) *int { return &c.ConnMax }),
 		{"control", "", "print the control address", false, (*call).control},
 		list("control_acl", "access list for the control port", func(c *proxy.Config) *int { return &c.ControlACL }),
-		{"debug", "[N]", "debug level, 0 to 3", false, (*call).debug},
+		{"debug", "[N]", "debug level, 0 to 9; 3 says all there is", false, (*call).debug},
 		{"exit", "", "end pen, if -X allows it", false, (*call).exit},
 		{"geoip", "FILE…", "GeoIP databases for country entries; no geoip closes them", true, (*call).geoip},
 		setting("handshake_timeout", "how long a TLS handshake may take, 0 for ever", 0, func(c *proxy.Config) *time.Duration { return &c.HandshakeTimeout }),

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// patience is how long a script waits for anything that is bound to happen: long, for a machine that is busy.
+const patience = 20 * time.Second
+
+// TestScripts runs the programs as their users do: every file of testdata/script is a page about one behaviour.
+//
+// A script has its own directory $WORK and its own ports $PORT1 to $PORT9. The programs pen and penctl are on the path, and
+// the real pen, where it is installed, is $ORIGINAL with $ORIGINALCTL; $USER is who runs the tests. Beside the commands of testscript it has those of
+// commands; conditions are [original], [root] and testscript's own.
+func TestScripts(t *testing.T) {
+	bin := buildPrograms(t)
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH")+string(os.PathListSeparator)+"/usr/sbin")
+	pki := &certificates{dir: t.TempDir()}
+	testscript.Run(t, testscript.Params{
+		Dir:                filepath.Join("..", "..", "testdata", "script"),
+		RequireUniqueNames: true,
+		Setup:              func(env *testscript.Env) error { return setup(env, pki) },
+		Condition:          condition,
+		Cmds:               commands(),
+	})
+}
+
+// buildPrograms makes pen and penctl; pen starts itself anew as a daemon, so it has to be a program of its own.
+func buildPrograms(t *testing.T) (dir string) {
+	dir = t.TempDir()
+	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	if raceDetector {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "edgepen/cmd/pen", "edgepen/cmd/penctl")...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("building the programs: %v\n%s", err, out)
+	}
+	return dir
+}
+
+// The real pen, as Debian installs it.
+const (
+	original    = "/usr/bin/pen"
+	originalCtl = "/usr/bin/penctl"
+)
+
+func condition(name string) (bool, error) {
+	switch name {
+	case "original":
+		_, err := os.Stat(original)
+		return err == nil, nil
+	case "root":
+		return os.Geteuid() == 0, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", name)
+}
+
+func commands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"await":       await,
+		"background":  background,
+		"balance":     balance,
+		"choices":     choices,
+		"closed":      closed,
+		"deaf":        deaf,
+		"dial":        dial,
+		"ends":        ends,
+		"fill":        fill,
+		"finish":      finish,
+		"greeters":    greeters,
+		"hangup":      hangup,
+		"hear":        hear,
+		"occupy":      occupy,
+		"pki":         pki,
+		"raw":         raw,
+		"refused":     refused,
+		"repeat":      repeat,
+		"send":        send,
+		"servers":     servers,
+		"signal":      sendSignal,
+		"silent":      silent,
+		"stop-server": stopServer,
+		"ws":          websocket,
+	}
+}
+
+// world is what a running script has started.
+type world struct {
+	t        testscript.T
+	work     string
+	pki      *certificates
+	running  map[string]*process
+	backends map[string]*backendServer
+	clients  map[string]*client
+}
+
+type worldKey struct{}
+
+func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
+
+func setup(env *testscript.Env, pki *certificates) error {
+	w := &world{t: env.T(), work: env.WorkDir, pki: pki,
+		running: map[string]*process{}, backends: map[string]*backendServer{}, clients: map[string]*client{}}
+	env.Values[worldKey{}] = w
+	env.Defer(w.end)
+	for n := 1; n <= 9; n++ {
+		port, err := ports.next()
+		if err != nil {
+			return err
+		}
+		env.Setenv("PORT"+strconv.Itoa(n), strconv.Itoa(port))
+	}
+	env.Setenv("PATH", os.Getenv("PATH"))
+	me, err := user.Current()
+	if err != nil {
+		return err
+	}
+	env.Setenv("USER", me.Username)
+	env.Setenv("ORIGINAL", original)
+	env.Setenv("ORIGINALCTL", originalCtl)
+	env.Setenv("GORACE", "atexit_sleep_ms=0 log_path="+filepath.Join(env.WorkDir, raceLog))
+	return nil
+}
+
+// raceLog is how the race detector's reports are named, with a process id behind.
+const raceLog = "race-report"
+
+// ports hands out ports that no other script of this run gets.
+var ports = registry{at: 10240 + rand.IntN(10000)}
+
+// registry counts upwards, below the ports from which the system serves those who connect.
+type registry struct {
+	mu sync.Mutex
+	at int
+}
+
+func (r *registry) next() (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for range 20000 {
+		if r.at++; r.at >= 32000 {
+			r.at = 10240
+		}
+		if free(r.at) {
+			return r.at, nil
+		}
+	}
+	return 0, fmt.Errorf("no free port from 10240 to 31999")
+}
+
+func free(port int) bool {
+	ln, err := net.Listen("tcp", ":"+strconv.Itoa(port))
+	if err != nil {
+		return false
+	}
+	ln.Close()
+	return true
+}
+
+// fill puts $WORK and $PORT1 to $PORT9 into files, for programs that do not look at the environment.
+func fill(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: fill FILE…")
+	}
+	pairs := []string{"$WORK", ts.Getenv("WORK")}
+	for n := 1; n <= 9; n++ {
+		name := "PORT" + strconv.Itoa(n)
+		pairs = append(pairs, "$"+name, ts.Getenv(name))
+	}
+	for _, name := range args {
+		text := strings.NewReplacer(pairs...).Replace(ts.ReadFile(name))
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
+	}
+}
+
+// repeat writes a file of N bytes, the same ones every time: repeat N FILE.
+func repeat(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: repeat BYTES FILE")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), pattern(n), 0o600))
+}
+
+// pattern is n bytes in which a lost or doubled piece shows.
+func pattern(n int) []byte {
+	b := make([]byte, 0, n+16)
+	for i := 0; len(b) < n; i++ {
+		b = fmt.Appendf(b, "%09d\n", i)
+	}
+	return b[:n]
+}

@@ -1,0 +1,206 @@
+package control
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"edgepen/proxy"
+)
+
+func interpreter() *Interpreter {
+	level := new(slog.LevelVar)
+	return &Interpreter{Proxy: proxy.New(slog.New(slog.NewTextHandler(io.Discard, nil)), level), Control: "127.0.0.1:8888"}
+}
+
+// TestReplies runs commands one after another against one proxy; the replies are those of penctl(1).
+func TestReplies(t *testing.T) {
+	in := interpreter()
+	for _, c := range []struct{ line, reply, err string }{
+		{line: "", reply: ""},
+		{line: "   \t ", reply: ""},
+		{line: "# a comment", reply: ""},
+		{line: "blacklist", reply: "30\n"},
+		{line: "blacklist 33", reply: "33\n"},
+		{line: "blacklist\t34 # tabs and comments", reply: "34\n"},
+		{line: "blacklist x", err: `blacklist: "x" is no number; expected seconds from 0 to 1000000000`},
+		{line: "blacklist -1", err: "blacklist: -1 is out of range; expected seconds from 0 to 1000000000"},
+		{line: "blacklist", reply: "34\n"},
+		{line: "timeout", reply: "5\n"},
+		{line: "timeout 0", err: "timeout: 0 is out of range; expected seconds from 1 to 1000000000"},
+		{line: "tracking 60", reply: "60\n"},
+		{line: "client_acl", reply: "0\n"},
+		{line: "client_acl 255", reply: "255\n"},
+		{line: "client_acl 256", err: "client_acl: 256 is out of range; expected an access list from 0 to 255"},
+		{line: "control_acl 3", reply: "3\n"},
+		{line: "clients_max", reply: "2048\n"},
+		{line: "clients_max 100", reply: "2048\n"},
+		{line: "clients_max 5000", reply: "5000\n"},
+		{line: "conn_max 600", reply: "600\n"},
+		{line: "conn_max 10", reply: "600\n"},
+		{line: "pending_max 7", reply: ""},
+		{line: "pending_max", err: "pending_max wants a number: pending_max N"},
+		{line: "control", reply: "127.0.0.1:8888\n"},
+		{line: "debug", reply: "0\n"},
+		{line: "debug 2", reply: "2\n"},
+		{line: "exit", reply: "Exit is not enabled; restart with -X flag\n"},
+		{line: "idle_timeout", reply: "Idle timeout: 0 seconds\n"},
+		{line: "http", reply: ""},
+		{line: "idle_timeout", reply: "Idle timeout: 60 seconds\n"},
+		{line: "no http", reply: ""},
+		{line: "idle_timeout 7", reply: "Idle timeout: 7 seconds\n"},
+		{line: "listen", reply: ""},
+		{line: "listen :::8080", reply: ":::8080\n"},
+		{line: "listen nowhere:x y", err: `listening address "nowhere:x": "x" is no port; expected [host:]port or /path/to/socket`},
+		{line: "mode", reply: "no hash no roundrobin no stubborn no weight no prio\n"},
+		{line: "hash", reply: ""},
+		{line: "weight", reply: ""},
+		{line: "mode", reply: "hash no roundrobin no stubborn weight no prio\n"},
+		{line: "no hash", reply: ""},
+		{line: "mode", reply: "no hash no roundrobin no stubborn weight no prio\n"},
+		{line: "recent", reply: ""},
+		{line: "servers", reply: ""},
+		{line: "server 1 address 127.0.0.1 port 99 max 3 hard 4 weight 5 prio 6 acl 7", reply: ""},
+		{line: "servers", reply: "0 addr (unknown address family 0 port 0 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n" +
+			"1 addr 127.0.0.1 port 99 conn 0 max 3 hard 4 weight 5 prio 6 sx 0 rx 0\n"},
+		{line: "server", err: "server wants the number of a server: server N [acl A] [address A] [port P] [max M] [hard H] [weight W] [prio P] [blacklist T]"},
+		{line: "server x", err: `server: "x" is no number; expected a server from 0 to 65535`},
+		{line: "server 2147483647 port 1", err: "server: 2147483647 is out of range; expected a server from 0 to 65535"},
+		{line: "server 1 colour red", err: `server 1: unknown word "colour"; expected acl, address, port, max, hard, weight, prio or blacklist`},
+		{line: "server 1 max 9 hard", err: "server 1: hard wants a value"},
+		{line: "server 1 max 9 hard x", err: `server 1: hard: "x" is no number`},
+		{line: "servers", reply: "0 addr (unknown address family 0 port 0 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n" +
+			"1 addr 127.0.0.1 port 99 conn 0 max 3 hard 4 weight 5 prio 6 sx 0 rx 0\n"},
+		{line: "acl 1 permit 10.0.0.0/8", reply: ""},
+		{line: "acl 1 permit 10.0.0.0/8 more words", err: "acl 1: "},
+		{line: "acl", err: "acl wants the number of a list"},
+		{line: "acl 1", err: "acl 1: "},
+		{line: "no acl 1", reply: ""},
+		{line: "no acl", err: "acl wants the number of a list"},
+		{line: "trusted_proxies 10.0.0.0/8,192.0.2.1 2001:db8::/32", reply: ""},
+		{line: "trusted_proxies", reply: "10.0.0.0/8 192.0.2.1/32 2001:db8::/32\n"},
+		{line: "trusted_proxies 10.0.0.0/33", err: `trusted_proxies: "10.0.0.0/33" is no network`},
+		{line: "no trusted_proxies", reply: ""},
+		{line: "head_max 100", err: "head_max: 100 is out of range; expected bytes from 1024 to 16777216"},
+		{line: "geoip", reply: "\n"},
+		{line: "foo bar", reply: "do_cmd: ignoring command starting with 'foo'\n"},
+		{line: "no foo", err: "no foo: there is no such setting"},
+		{line: "no", err: `"no" wants the setting to switch off`},
+		{line: "no servers", err: "no servers: servers cannot be switched off; usage: servers"},
+		{line: "dsr_if eth0", err: "dsr_if is not available in this version"},
+		{line: "epoll", reply: ""},
+		{line: "delayed_forward", reply: ""},
+		{line: "no block", reply: ""},
+		{line: `server 0 address "a`, err: "a quote is not closed"},
+		{line: "reload", err: "reload: there is nothing running to reload"},
+	} {
+		reply, err := in.Run(c.line)
+		switch {
+		case c.err == "" && err != nil:
+			t.Errorf("%s: error %v", c.line, err)
+		case c.err != "" && (err == nil || !strings.HasPrefix(err.Error(), c.err)):
+			t.Errorf("%s: error %v, want %s", c.line, err, c.err)
+		case reply != c.reply:
+			t.Errorf("%s\n got %q\nwant %q", c.line, reply, c.reply)
+		}
+	}
+}
+
+// TestHelpNamesEveryCommand: what can be run is in the help text, and nothing else.
+func TestHelpNamesEveryCommand(t *testing.T) {
+	help := "\n" + strings.ReplaceAll(Help(), "\n[no] ", "\n")
+	for _, c := range commands() {
+		if listed := strings.Contains(help, "\n"+c.usage()+"\n"); listed != (c.run != nil) {
+			t.Errorf("%s: listed %v, can be run %v", c.name, listed, c.run != nil)
+		}
+	}
+}
+
+func file(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLoad(t *testing.T) {
+	inner := file(t, "inner", "tracking 9\n")
+	for _, c := range []struct{ name, text, reply, err string }{
+		{name: "plain", text: "# comment\n\nblacklist 7\n  hash # why not\n", reply: "7\n"},
+		{name: "line ends", text: "blacklist 7\r\ntracking 8\rtimeout 9", reply: "7\n8\n9\n"},
+		{name: "include", text: "include " + inner + "\nblacklist 7\n", reply: "9\n7\n"},
+		{name: "unknown commands are passed over", text: "foo\nblacklist 7\n", reply: "do_cmd: ignoring command starting with 'foo'\n7\n"},
+		{name: "a bad argument", text: "blacklist 7\nhash\nblacklist x\n", err: ":3: blacklist: \"x\" is no number"},
+		{name: "a bad argument in an included file", text: "blacklist 7\ninclude " + file(t, "bad", "\ntimeout 0\n") + "\n", err: "bad:2: timeout: 0 is out of range"},
+		{name: "a file that is not there", text: "include /nowhere/at/all\n", err: ":1: configuration file: stat /nowhere/at/all"},
+		{name: "a directory", text: "include /\n", err: ":1: configuration file /: expected a regular file"},
+	} {
+		in := interpreter()
+		reply, err := in.Load(file(t, "cfg", c.text))
+		switch {
+		case c.err == "" && err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
+			t.Errorf("%s: error %v, want …%s…", c.name, err, c.err)
+		case c.err == "" && reply != c.reply:
+			t.Errorf("%s: reply %q, want %q", c.name, reply, c.reply)
+		}
+		if got := inSeconds(in.Proxy.Config().Blacklist); (got == 7) != (c.err == "" && strings.Contains(c.text, "7")) {
+			t.Errorf("%s: blacklist is %d: a file is all or nothing", c.name, got)
+		}
+	}
+}
+
+func TestFilesThatIncludeThemselves(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	for path, text := range map[string]string{a: "include " + b + "\n", b: "hash\ninclude " + a + "\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := interpreter()
+	if _, err := in.Load(a); err == nil || !strings.HasSuffix(err.Error(), "b:2: "+a+" includes itself") {
+		t.Error(err)
+	}
+	if in.Proxy.Config().Mode.Hash {
+		t.Error("hash is on: a file is all or nothing")
+	}
+}
+
+func TestSplitReadsBackWhatQuoteWrites(t *testing.T) {
+	for _, word := range []string{"a", "", "a b", "a\tb", "#x", "x#y", "/path/with blank", "é"} {
+		words, err := split("x " + Quote(word) + " # end")
+		if err != nil || len(words) != 2 || words[1] != word {
+			t.Errorf("%q became %q, %v", word, words, err)
+		}
+	}
+}
+
+func FuzzRun(f *testing.F) {
+	for _, c := range commands() {
+		f.Add(c.usage())
+		f.Add("no " + c.name)
+	}
+	f.Add("server 2147483647 port 1")
+	f.Add("server -1 address x")
+	f.Add("no acl")
+	f.Fuzz(func(t *testing.T, line string) {
+		if strings.Contains(line, "include") { // which would read files of whoever runs this
+			t.Skip("include")
+		}
+		in := interpreter()
+		before := in.Proxy.Config()
+		if _, err := in.Run(line); err == nil {
+			return
+		}
+		if after := in.Proxy.Config(); len(after.Servers) != len(before.Servers) || after.Mode != before.Mode || after.Blacklist != before.Blacklist {
+			t.Errorf("%q failed and changed something", line)
+		}
+	})
+}

@@ -121,10 +121,16 @@ func (c *Config) usesTLS(l Listener) bool {
 
 // check finds what cannot be run, before anything is opened.
 func (c *Config) check() error {
+	given := map[string]bool{}
 	for _, l := range c.Listeners {
-		if _, _, err := SplitListen(l.Address); err != nil {
+		_, addr, err := SplitListen(l.Address)
+		if err != nil {
 			return err
 		}
+		if given[addr] {
+			return fmt.Errorf("listening address %s is given twice", l.Address)
+		}
+		given[addr] = true
 		if l.TLS == TLSAlways && c.Certificates.Empty() {
 			return fmt.Errorf("listener %s is to speak TLS, but there is no certificate: give --cert FILE (-E) or --self-signed", l.Address)
 		}

@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -82,7 +84,7 @@ func (c *connection) abort() {
 
 // terminate ends TLS, where the listener speaks it.
 func (c *connection) terminate() (*relay.Stream, error) {
-	if !c.snap.usesTLS(c.listener.Listener) {
+	if !c.snap.speaksTLS(c.listener) {
 		return relay.NewStream(c.client, nil), nil
 	}
 	var by time.Time
@@ -98,12 +100,17 @@ func (c *connection) terminate() (*relay.Stream, error) {
 
 var errNotConnected = errors.New("no server could be connected to")
 
-// explain tells a client that speaks HTTP where HTTPS is spoken what is wrong; it would see nothing but a closed connection.
+// explain leaves a client whose handshake failed the time to read the alert that says why: a connection that is closed with
+// bytes unread is reset. One that speaks HTTP where HTTPS is spoken is told so.
 func (c *connection) explain(err error) {
-	if c.snap.HTTP && tls.IsPlainHTTP(err) {
-		page := httpx.AppendErrorPage(nil, 400, "this port speaks HTTPS: use https:// in the address", false)
-		relay.NewStream(c.client, nil).Farewell(page)
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF) {
+		return
 	}
+	var page []byte
+	if c.snap.HTTP && tls.IsPlainHTTP(err) {
+		page = httpx.AppendErrorPage(nil, 400, "this port speaks HTTPS: use https:// in the address", false)
+	}
+	relay.NewStream(c.client, nil).Farewell(page)
 }
 
 // connect chooses a server and connects to it. A server that fails is blacklisted and the next one tried.
@@ -164,7 +171,7 @@ func (c *connection) Down(n int64) {
 // httpConfig is what the HTTP relay is to go by.
 func (c *connection) httpConfig() *relay.HTTPConfig {
 	proto := "http"
-	if c.snap.usesTLS(c.listener.Listener) {
+	if c.snap.speaksTLS(c.listener) {
 		proto = "https"
 	}
 	client := ""

@@ -16,23 +16,24 @@ import (
 	"edgepen/proxy/relay"
 )
 
-// listener is an open listening address.
+// listener is an open listening address. Whether it speaks TLS is the snapshot's to say.
 type listener struct {
-	Listener
-	p      *Proxy
-	ln     net.Listener
-	port   string // the port that was bound, "" for a Unix socket
-	closed atomic.Bool
+	Listener // as it was when it was opened
+	p        *Proxy
+	ln       net.Listener
+	port     string // the port that was bound, "" for a Unix socket
+	closed   atomic.Bool
 
 	complained time.Time // when an error was last logged; for acceptLoop alone
 }
 
 // openListeners makes the open listeners those of a configuration: it opens what is missing and returns it with what is
-// left over, which stays open until the caller closes it. On an error nothing has changed.
+// left over, which stays open until the caller closes it. On an error nothing has changed. An address that stays is not
+// opened anew when TLS begins or ends there: clients in its queue would be lost, and a Unix socket's path with the old one.
 func (p *Proxy) openListeners(c Config) (added, gone []*listener, err error) {
 	var kept []*listener
 	for _, want := range c.Listeners {
-		i := slices.IndexFunc(p.listeners, func(l *listener) bool { return l.Listener == want })
+		i := slices.IndexFunc(p.listeners, func(l *listener) bool { return l.Address == want.Address })
 		if i >= 0 {
 			kept = append(kept, p.listeners[i])
 			continue
@@ -92,6 +93,10 @@ func removeSocket(path string) error {
 	}
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("can't bind %s: it exists and is no socket", path)
+	}
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		c.Close()
+		return fmt.Errorf("can't bind %s: another process listens there", path)
 	}
 	return os.Remove(path)
 }

@@ -6,6 +6,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"reflect"
@@ -89,6 +90,9 @@ func (p *Proxy) Reload(edit func(*Draft) error) error { return p.update(edit, tr
 func (p *Proxy) update(edit func(*Draft) error, again bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return errClosed
+	}
 	d := &Draft{Config: p.config.clone(), proxy: p}
 	if err := edit(d); err != nil {
 		return err
@@ -105,6 +109,8 @@ func (p *Proxy) update(edit func(*Draft) error, again bool) error {
 	}
 	return nil
 }
+
+var errClosed = errors.New("pen is ending: nothing can be changed any more")
 
 // levelOf says what is logged at a debug level (-d): from 1 on what happens to connections, from 2 on commands as well.
 func levelOf(debug int) slog.Level {

@@ -30,6 +30,17 @@ func (s *snapshot) permits(list int, a netip.Addr) bool {
 	return l == nil || l.Permit(a)
 }
 
+// speaksTLS reports whether connections on a listener speak TLS. One whose address has gone from the configuration, but
+// which has accepted a connection still, goes by what it was opened for.
+func (s *snapshot) speaksTLS(l *listener) bool {
+	for _, now := range s.Listeners {
+		if now.Address == l.Address {
+			return s.usesTLS(now)
+		}
+	}
+	return s.usesTLS(l.Listener)
+}
+
 func (s *snapshot) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(s.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }

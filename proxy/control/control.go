@@ -97,6 +97,9 @@ func (c *call) run(words []string) error {
 	case c.no && !c.cmd.no:
 		return fmt.Errorf("no %s: %s cannot be switched off; usage: %s", name, name, c.cmd.usage())
 	}
+	if n := c.cmd.takes(c.no); len(c.words) > n {
+		return fmt.Errorf("%s: unexpected word %q; usage: %s", name, c.words[n], c.cmd.usage())
+	}
 	return c.cmd.run(c)
 }
 

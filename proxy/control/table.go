@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 	"sync"
@@ -20,6 +21,19 @@ type command struct {
 }
 
 func (c *command) usage() string { return strings.TrimSpace(c.name + " " + c.args) }
+
+// takes is how many words may follow, as args says; "…" stands for any number. Behind "no NAME" only a list's number may.
+func (c *command) takes(no bool) int {
+	switch {
+	case no && c.name == "acl":
+		return 1
+	case no:
+		return 0
+	case strings.Contains(c.args, "…"):
+		return math.MaxInt
+	}
+	return len(strings.Fields(c.args))
+}
 
 // table is all commands: built once, since they refer to it themselves ("help").
 var table struct {

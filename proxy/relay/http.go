@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -22,7 +23,7 @@ type HTTPConfig struct {
 	Disconnected func()
 	// Refused is told of a request that was answered by us rather than by a server.
 	Refused func(status int, why error)
-	Meter   Meter
+	Meter   Meter // told from two goroutines while a body goes up and a response comes down
 }
 
 // ErrNoServer is the error of a Connect that found no server to try: the client gets 503 rather than 502.
@@ -30,10 +31,6 @@ var ErrNoServer = errors.New("no server available")
 
 // lingerTime is how long a client may take to read the last reply before its connection is closed.
 const lingerTime = 2 * time.Second
-
-// staleAfter is how long a server's connection may lie unused before it is looked at again: servers close idle
-// connections, and a request sent into one is lost.
-const staleAfter = 50 * time.Millisecond
 
 // HTTP relays requests and responses until the client leaves or one of the two asks to close. A server is connected
 // to for the first good request, and again where it has closed in between. All streams are closed when it returns.
@@ -59,12 +56,12 @@ type exchange struct {
 	req  httpx.Request
 	resp httpx.Response
 
-	served   int       // requests that were answered
-	lastUse  time.Time // of the server's connection
-	reused   bool      // the server's connection has carried an exchange before this one
-	upload   *upload   // the request's body on its way, beside the response; nil if it was sent with the head
-	replying bool      // a final response has begun to be written to the client
-	keep     bool      // the client's connection stays open after this response
+	served   int     // requests that were answered
+	reused   bool    // the server's connection has carried an exchange before this one
+	upload   *upload // the request's body on its way, beside the response; nil if it was sent with the head
+	asked    bool    // the server has asked for the body with 100 (Continue)
+	replying bool    // a final response has begun to be written to the client
+	keep     bool    // the client's connection stays open after this response
 }
 
 // one is the way of a request: read, forwarded, answered. It reports whether another may follow.
@@ -88,7 +85,7 @@ func (x *exchange) one() bool {
 // readRequest reads and checks the next request's head; what is wrong with it is answered.
 func (x *exchange) readRequest() bool {
 	x.req.Reset()
-	x.replying, x.keep, x.upload = false, false, nil
+	x.asked, x.replying, x.keep, x.upload = false, false, false, nil
 	if !x.in.pending() && !x.awaitRequest() {
 		return false
 	}
@@ -145,11 +142,10 @@ func (x *exchange) forwardRequest() bool {
 		x.refuse(err)
 		return false
 	}
-	now := time.Now()
-	if !x.freshServer(now) {
+	if !x.freshServer() {
 		return false
 	}
-	if err := x.send(now); err != nil && !x.again(now, err) {
+	if err := x.send(); err != nil && !x.again(err) {
 		return false
 	}
 	if !x.req.Body.Done() {
@@ -159,8 +155,8 @@ func (x *exchange) forwardRequest() bool {
 }
 
 // send writes the request in hand to the server.
-func (x *exchange) send(now time.Time) error {
-	x.server.sock.expectWrite(now, x.Idle)
+func (x *exchange) send() error {
+	x.server.sock.expectWrite(time.Now(), x.Idle)
 	err := x.server.write(x.out.b)
 	if err == nil {
 		x.Meter.Up(int64(len(x.out.b)))
@@ -168,13 +164,11 @@ func (x *exchange) send(now time.Time) error {
 	return err
 }
 
-// freshServer makes sure that there is a connection to a server that may be written to.
-func (x *exchange) freshServer(now time.Time) bool {
-	x.reused = x.server != nil
-	if x.reused && (now.Sub(x.lastUse) < staleAfter || x.server.sock.alive()) {
-		return true
-	}
-	return x.connect()
+// freshServer makes sure that there is a connection to a server that may be written to. One that was used before is looked
+// at each time: a request sent into a closed one is lost, and what a server said unasked is no answer to this request.
+func (x *exchange) freshServer() bool {
+	x.reused = x.server != nil && x.server.sock.alive()
+	return x.reused || x.connect()
 }
 
 // connect chooses a server, in place of the one before if there was one.
@@ -196,15 +190,16 @@ func (x *exchange) connect() bool {
 
 // again sends the request in hand once more, over a fresh connection, where that can do no harm: the old one had served
 // before and died with nothing answered, the request is idempotent (RFC 9110 9.2.2) and all of it is in hand.
-func (x *exchange) again(now time.Time, cause error) bool {
-	if !x.reused || !x.req.Idempotent() || !x.req.Body.Done() || isTimeout(cause) {
+func (x *exchange) again(cause error) bool {
+	inHand := x.upload == nil && x.req.Body.Done() // an upload, even one that has ended, had only its beginning from out
+	if !x.reused || !inHand || !x.req.Idempotent() || isTimeout(cause) {
 		x.badGateway(cause)
 		return false
 	}
 	if !x.connect() {
 		return false
 	}
-	if err := x.send(now); err != nil {
+	if err := x.send(); err != nil {
 		x.badGateway(err)
 		return false
 	}
@@ -218,12 +213,13 @@ func (x *exchange) release() {
 	x.out.release()
 }
 
-// refuse answers in the place of a server, if nothing has been answered yet, and ends the connection.
+// refuse answers in the place of a server, if nothing has been answered yet, and ends the connection. The client is told the
+// reason of the httpx.Error within err and no more, since the rest may name servers.
 func (x *exchange) refuse(err error) {
-	status := 400
+	status, reason := 400, ""
 	var he *httpx.Error
 	if errors.As(err, &he) {
-		status = he.Status
+		status, reason = he.Status, he.Reason
 	}
 	x.dropServer()
 	x.Refused(status, err)
@@ -231,11 +227,8 @@ func (x *exchange) refuse(err error) {
 		x.client.Close()
 		return
 	}
-	page := httpx.AppendErrorPage(nil, status, err.Error(), x.req.IsHead)
-	x.client.sock.expectWrite(time.Now(), lingerTime)
-	if x.client.write(page) == nil {
-		x.client.linger(lingerTime)
-	}
+	page := httpx.AppendErrorPage(nil, status, reason, x.req.IsHead)
+	x.client.Farewell(page)
 }
 
 // badGateway answers for a server that failed.
@@ -252,7 +245,7 @@ func (x *exchange) badGateway(cause error) {
 	case isGone(cause), cause == io.EOF:
 		x.refuse(&httpx.Error{Status: 502, Reason: "the server closed the connection without an answer"})
 	default:
-		x.refuse(&httpx.Error{Status: 502, Reason: "the server's answer cannot be used: " + cause.Error()})
+		x.refuse(fmt.Errorf("%w: %v", &httpx.Error{Status: 502, Reason: "the server's connection failed"}, cause))
 	}
 }
 
@@ -268,14 +261,16 @@ func (x *exchange) dropServer() {
 // finish settles both connections after an exchange and reports whether the client's goes on.
 func (x *exchange) finish() bool {
 	serverStays := x.resp.KeepAlive && !x.resp.Body.UntilClose() && !x.back.pending()
+	if x.req.Expect && !x.asked && !x.keep {
+		serverStays = false // nobody wants the body, and a client that knows what it is told does not send it
+	}
 	if !serverStays {
 		x.endUpload() //nolint:errcheck // the response is there: what became of the request does not matter any more
 	} else if x.upload != nil && x.upload.wait() != nil {
 		serverStays, x.keep = false, false
 	}
 	x.served++
-	x.lastUse = time.Now()
-	if !serverStays { // what a server says after its answer belongs to nobody
+	if !serverStays || !x.keep { // what a server says after its answer belongs to nobody
 		x.back.release()
 		x.dropServer()
 	}

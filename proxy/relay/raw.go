@@ -103,11 +103,7 @@ func (r *rawRelay) pump(dst, src *Stream, count func(int64)) {
 // pass moves what is there: one buffer, or, between two plain TCP sockets with bulk to move, a chunk within the kernel.
 func (r *rawRelay) pass(dst, src *Stream, bulk bool) (int64, error) {
 	if bulk {
-		limit := int64(spliceChunk)
-		if r.idle > 0 {
-			limit = spliceChunkIdle
-		}
-		if n, err, ok := splice(dst, src, limit); ok {
+		if n, err, ok := r.splice(dst, src); ok {
 			return n, err
 		}
 	}
@@ -120,16 +116,25 @@ func (r *rawRelay) pass(dst, src *Stream, bulk bool) (int64, error) {
 	return int64(to - from), err
 }
 
-// splice moves up to limit bytes within the kernel, if both ends are plain TCP with nothing read ahead; err is io.EOF
-// where src ended.
-func splice(dst, src *Stream, limit int64) (n int64, err error, ok bool) { //nolint:staticcheck // ok is about the other two
+// splice moves a chunk within the kernel, if both ends are plain TCP with nothing read ahead; err is io.EOF where src ended.
+// With an idle time-out it returns early from a source that has become slow, so that what has moved is seen in time.
+func (r *rawRelay) splice(dst, src *Stream) (n int64, err error, ok bool) { //nolint:staticcheck // ok is about the other two
 	to, ok1 := dst.sock.Conn.(*net.TCPConn)
 	from, ok2 := src.sock.Conn.(*net.TCPConn)
 	if !ok1 || !ok2 || dst.tls != nil || src.tls != nil || src.sock.ahead != nil {
 		return 0, nil, false
 	}
+	limit := int64(spliceChunk)
+	if r.idle > 0 {
+		limit = spliceChunkIdle
+		src.sock.expectRead(time.Now(), r.idle/2)
+	}
 	n, err = to.ReadFrom(&io.LimitedReader{R: from, N: limit})
-	if err == nil && n < limit {
+	switch {
+	case isTimeout(err): // of the source, before anything is taken from it
+		src.sock.expectRead(time.Time{}, 0)
+		err = nil
+	case err == nil && n < limit:
 		err = io.EOF
 	}
 	return n, err, true

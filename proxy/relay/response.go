@@ -49,8 +49,6 @@ func (x *exchange) responseHead() bool {
 				return true
 			}
 		}
-		now := time.Now()
-		x.server.sock.expectRead(now, x.Idle)
 		err := x.fetch()
 		if err == nil {
 			continue
@@ -59,23 +57,49 @@ func (x *exchange) responseHead() bool {
 			x.badGateway(err)
 			return false
 		}
-		if !x.again(now, err) {
+		if !x.again(err) {
 			return false
 		}
 	}
 }
 
-// fetch reads more from the server, holding a buffer only behind bytes that are held already.
+// fetch reads more from the server, holding a buffer only behind bytes that are held already. A server may be silent for Idle,
+// counted from the end of the request.
 func (x *exchange) fetch() error {
-	if x.back.pending() {
-		return x.back.more(x.server)
+	for wait := x.Idle; ; {
+		x.server.sock.expectRead(time.Now(), wait)
+		var err error
+		if x.back.pending() {
+			err = x.back.more(x.server)
+		} else {
+			err = x.back.next(x.server)
+		}
+		if !isTimeout(err) {
+			return err
+		}
+		if wait = x.uploadGrace(); wait <= 0 {
+			return err
+		}
 	}
-	return x.back.next(x.server)
+}
+
+// uploadGrace is how much longer a silent server may be waited for because of the request's body.
+func (x *exchange) uploadGrace() time.Duration {
+	if x.upload == nil {
+		return 0
+	}
+	select {
+	case <-x.upload.done:
+		return x.Idle - time.Since(x.upload.ended)
+	default: // it has time-outs of its own, and ends our wait where they pass
+		return x.Idle
+	}
 }
 
 // forwardInterim passes a 1xx response on; HTTP/1.0 knows none (RFC 9110 15.2).
 func (x *exchange) forwardInterim() bool {
 	x.reused = false // the server lives: what it has begun to answer is not sent again
+	x.asked = x.asked || x.resp.Status == 100
 	x.out.reset()
 	if x.req.Minor > 0 {
 		x.out.b = x.resp.AppendForward(x.out.b, x.back.b, true, x.req.Minor)
@@ -119,7 +143,6 @@ func (x *exchange) forwardBody() bool {
 			x.back.drop(taken)
 			continue
 		}
-		x.server.sock.expectRead(time.Now(), x.Idle)
 		if err := x.fetch(); err == io.EOF {
 			return x.intact(x.resp.Body.Close())
 		} else if err != nil {

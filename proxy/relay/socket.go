@@ -36,11 +36,14 @@ type Socket struct {
 	net.Conn
 	raw     syscall.RawConn
 	fill    func(fd uintptr) bool // bound once, so that waiting allocates nothing
+	look    func(fd uintptr)      // the same for alive
 	ahead   *buffer               // bytes read ahead; nil if there are none
 	from    int                   // ahead[from:to] are not asked for yet
 	to      int
 	readErr error
 	yields  bool // Read answers errNotReady instead of waiting
+	peeked  [1]byte
+	silent  bool // what peek found
 
 	readBy  time.Time // the deadlines that are set; the zero time if none
 	writeBy time.Time
@@ -57,7 +60,7 @@ func NewSocket(c net.Conn) (*Socket, error) {
 		return nil, err
 	}
 	s := &Socket{Conn: c, raw: raw}
-	s.fill = s.fillAhead
+	s.fill, s.look = s.fillAhead, s.peek
 	return s, nil
 }
 
@@ -139,13 +142,12 @@ func (s *Socket) alive() bool {
 	if s.ahead != nil {
 		return false
 	}
-	ok := false
-	err := s.raw.Control(func(fd uintptr) {
-		var p [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), p[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		ok = err == syscall.EAGAIN
-	})
-	return ok && err == nil
+	return s.raw.Control(s.look) == nil && s.silent
+}
+
+func (s *Socket) peek(fd uintptr) {
+	_, _, err := syscall.Recvfrom(int(fd), s.peeked[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	s.silent = err == syscall.EAGAIN
 }
 
 // expectRead lets reads end d from now at the earliest, d and an eighth at the latest (so that a busy connection does not

@@ -89,6 +89,14 @@ func (s *Stream) closeWrite() {
 // Close ends the stream at once, and every read and write that waits on it.
 func (s *Stream) Close() error { return s.sock.Close() }
 
+// Farewell writes a last message and ends the stream once the peer has had time to read it.
+func (s *Stream) Farewell(message []byte) {
+	s.sock.expectWrite(time.Now(), lingerTime)
+	if s.write(message) == nil {
+		s.linger(lingerTime)
+	}
+}
+
 // reset ends the stream so that the peer sees an error rather than an orderly end.
 func (s *Stream) reset() {
 	if c, ok := s.sock.Conn.(*net.TCPConn); ok {
@@ -98,7 +106,7 @@ func (s *Stream) reset() {
 }
 
 // linger ends the stream so that the peer can read what was written last: a socket closed with bytes unread
-// answers with a reset, which would throw the last reply away.
+// answers with a reset, which would throw the last reply away. What still comes within d is thrown away.
 func (s *Stream) linger(d time.Duration) {
 	s.sock.expectWrite(time.Now(), d)
 	s.closeWrite()
@@ -106,10 +114,8 @@ func (s *Stream) linger(d time.Duration) {
 	s.sock.yields = false
 	b := getBuffer()
 	defer putBuffer(b)
-	for range 64 {
-		if _, err := s.sock.Read(b[:]); err != nil {
-			break
-		}
+	for err := error(nil); err == nil; {
+		_, err = s.sock.Read(b[:])
 	}
 	s.Close()
 }

@@ -20,7 +20,8 @@ type upload struct {
 	complete atomic.Bool // the body's last byte has been read; set before that byte is passed on
 	stopping atomic.Bool
 	done     chan struct{}
-	err      error // valid after done
+	err      error     // valid after done
+	ended    time.Time // the same
 }
 
 var (
@@ -42,6 +43,7 @@ func (u *upload) run() {
 			break
 		}
 	}
+	u.ended = time.Now()
 	if u.err != nil && u.err != errServerEnd && u.err != errStopped {
 		u.server.Close() // a request that was cut off has to look so to the server as well; it ends the wait for an answer
 	}
@@ -62,12 +64,13 @@ func (u *upload) chunk() error {
 	if u.body.Done() {
 		u.complete.Store(true)
 	}
+	part := u.in.b[:out]
+	u.in.drop(taken) // also where the write fails: what is left in the store is where the next request begins
 	u.server.sock.expectWrite(time.Now(), u.idle)
-	if err := u.server.write(u.in.b[:out]); err != nil {
+	if err := u.server.write(part); err != nil {
 		return errServerEnd
 	}
 	u.meter.Up(int64(out))
-	u.in.drop(taken)
 	return nil
 }
 
@@ -90,7 +93,7 @@ func (u *upload) more() error {
 		return errStopped
 	case isTimeout(err):
 		return &httpx.Error{Status: 408, Reason: "the request body took too long"}
-	case err == io.EOF:
+	case err == io.EOF, isGone(err):
 		return &httpx.Error{Status: 400, Reason: "the request body ended too early"}
 	}
 	return err
@@ -108,6 +111,7 @@ func (x *exchange) endUpload() error {
 	u.client.sock.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // it fails on a closed connection only
 	u.server.Close()
 	err := u.wait()
+	u.client.sock.readBy = time.Unix(1, 0) // so that the next wait sets its own
 	if err == errStopped || err == errServerEnd {
 		return nil
 	}

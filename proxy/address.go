@@ -53,14 +53,14 @@ func ListenPort(address string) uint16 {
 const resolveTimeout = 10 * time.Second
 
 // resolve finds a server's addresses. A Unix path and an empty slot have none.
-func resolve(spec backend.Spec) ([]netip.AddrPort, error) {
+func resolve(ctx context.Context, spec backend.Spec) ([]netip.AddrPort, error) {
 	if spec.Address == "" || spec.IsUnix() {
 		return nil, nil
 	}
 	if a, err := netip.ParseAddr(spec.Address); err == nil {
 		return []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), spec.Port)}, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", spec.Address)
 	if err != nil {

@@ -31,7 +31,10 @@ func dialAny(ctx context.Context, srv *backend.Server) (net.Conn, error) {
 		return d.DialContext(ctx, "unix", srv.Address)
 	}
 	failed := errors.New("its name is not resolved")
-	for _, a := range srv.Addrs {
+	by, _ := ctx.Deadline()
+	for i, a := range srv.Addrs {
+		// Each address that is left gets its share of the time that is left.
+		d.Timeout = time.Until(by) / time.Duration(len(srv.Addrs)-i)
 		c, err := d.DialContext(ctx, "tcp", a.String()) // DialTCP binds a local port first, which costs as much as the connect
 		if err == nil {
 			return c, nil

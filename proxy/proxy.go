@@ -203,6 +203,7 @@ func (p *Proxy) startLocked(l *listener) {
 
 // Close ends all listeners and connections and returns when the last one is gone.
 func (p *Proxy) Close() {
+	p.die() // first: an Update that looks up names holds the lock
 	p.mu.Lock()
 	p.closed = true
 	for _, l := range p.listeners {
@@ -210,7 +211,6 @@ func (p *Proxy) Close() {
 	}
 	p.listeners = nil
 	p.mu.Unlock()
-	p.die()
 	p.slots.close()
 	p.running.Wait()
 	if s := p.now.Load(); s != nil && s.geo != nil {

@@ -21,7 +21,7 @@ type snapshot struct {
 	profile *tls.Profile // nil: no TLS
 	geo     *geo.DB      // nil: none
 
-	certificates *certs.Set // kept only where reading the files again would not give the same: --self-signed
+	selfSigned *certs.Set // with --self-signed, which reading anew would make anew
 }
 
 // permits asks an access list about an address; a list with no entries permits all. The zero Addr is a peer on a Unix socket.
@@ -54,7 +54,7 @@ func (p *Proxy) compile(c Config, old *snapshot, again bool) (*snapshot, error) 
 	}
 	addresses := p.resolver(old, again)
 	if again {
-		old = &snapshot{certificates: old.certificates, Config: Config{Certificates: old.Certificates}}
+		old = &snapshot{selfSigned: old.selfSigned, Config: Config{Certificates: old.Certificates}}
 	}
 	for _, step := range []func(old *snapshot) error{s.openGeo, s.compileLists, s.loadCertificates} {
 		if err := step(old); err != nil {
@@ -105,17 +105,16 @@ func (s *snapshot) loadCertificates(old *snapshot) error {
 		s.profile = old.profile
 		return nil
 	}
-	set := old.certificates // a certificate of our own making is not made anew
-	if set == nil || s.Certificates != old.Certificates {
-		var err error
-		if set, err = certs.Load(s.Certificates, time.Now()); err != nil {
-			return err
-		}
+	set, err := certs.Load(s.Certificates, time.Now())
+	if err != nil {
+		return err
 	}
 	if s.Certificates.SelfSigned != "" {
-		s.certificates = set
+		if old.selfSigned != nil && old.Certificates.SelfSigned == s.Certificates.SelfSigned {
+			set.Certificate = old.selfSigned.Certificate // what was made for the same names stays
+		}
+		s.selfSigned = set
 	}
-	var err error
 	s.profile, err = tls.NewProfile(set, options)
 	return err
 }
@@ -148,7 +147,7 @@ func (p *Proxy) resolver(old *snapshot, again bool) resolver {
 		if had != nil && !again {
 			return had, nil
 		}
-		addrs, err := resolve(spec)
+		addrs, err := resolve(p.alive, spec)
 		if err != nil && had != nil {
 			p.log.Warn("a server keeps its former addresses", "server", spec.Address, "why", err)
 			return had, nil

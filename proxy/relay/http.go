@@ -56,12 +56,13 @@ type exchange struct {
 	req  httpx.Request
 	resp httpx.Response
 
-	served   int     // requests that were answered
-	reused   bool    // the server's connection has carried an exchange before this one
-	upload   *upload // the request's body on its way, beside the response; nil if it was sent with the head
-	asked    bool    // the server has asked for the body with 100 (Continue)
-	replying bool    // a final response has begun to be written to the client
-	keep     bool    // the client's connection stays open after this response
+	served   int       // requests that were answered
+	reused   bool      // the server's connection has carried an exchange before this one
+	upload   *upload   // the request's body on its way, beside the response; nil if it was sent with the head
+	asked    bool      // the server has asked for the body with 100 (Continue)
+	replying bool      // a final response has begun to be written to the client
+	headBy   time.Time // when the request's head is to be complete; the zero time until it turns out to be incomplete
+	keep     bool      // the client's connection stays open after this response
 }
 
 // one is the way of a request: read, forwarded, answered. It reports whether another may follow.
@@ -85,11 +86,10 @@ func (x *exchange) one() bool {
 // readRequest reads and checks the next request's head; what is wrong with it is answered.
 func (x *exchange) readRequest() bool {
 	x.req.Reset()
-	x.asked, x.replying, x.keep, x.upload = false, false, false, nil
+	x.asked, x.replying, x.keep, x.upload, x.headBy = false, false, false, nil, time.Time{}
 	if !x.in.pending() && !x.awaitRequest() {
 		return false
 	}
-	var by time.Time // set once a head turns out to be incomplete
 	for {
 		n, err := x.req.Parse(x.in.b, x.HeadLimit)
 		if err != nil {
@@ -101,10 +101,10 @@ func (x *exchange) readRequest() bool {
 			return true
 		}
 		now := time.Now()
-		if by.IsZero() {
-			by = now.Add(x.HeadTimeout)
+		if x.headBy.IsZero() {
+			x.headBy = now.Add(x.HeadTimeout)
 		}
-		x.client.sock.expectRead(now, untilOrForever(now, by, x.HeadTimeout))
+		x.client.sock.expectRead(now, untilOrForever(now, x.headBy, x.HeadTimeout))
 		if err := x.in.more(x.client); err != nil {
 			if isTimeout(err) {
 				x.refuse(&httpx.Error{Status: 408, Reason: "the request head took too long"})
@@ -125,11 +125,11 @@ func untilOrForever(now, by time.Time, limit time.Duration) time.Duration {
 // awaitRequest waits for a request's first bytes, holding no buffer.
 func (x *exchange) awaitRequest() bool {
 	x.release()
-	patience := x.Idle
+	now, patience := time.Now(), x.Idle
 	if x.served == 0 {
-		patience = x.HeadTimeout
+		patience, x.headBy = x.HeadTimeout, now.Add(x.HeadTimeout)
 	}
-	x.client.sock.expectRead(time.Now(), patience)
+	x.client.sock.expectRead(now, patience)
 	return x.in.next(x.client) == nil
 }
 

@@ -3,6 +3,7 @@ package relay
 import (
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -42,12 +43,23 @@ func Raw(client, server *Stream, idle time.Duration, m Meter) {
 type rawRelay struct {
 	client, server *Stream
 	idle           time.Duration
+	ended          sync.Once
 	moved          atomic.Int64 // when bytes last moved either way, in Unix nanoseconds; kept only for idle
 }
 
 func (r *rawRelay) end() {
-	r.client.Close()
-	r.server.Close()
+	r.ended.Do(func() {
+		r.client.Close()
+		r.server.Close()
+	})
+}
+
+// fail ends both with an error: what was cut off on one side must not look complete on the other.
+func (r *rawRelay) fail() {
+	r.ended.Do(func() {
+		r.client.reset()
+		r.server.reset()
+	})
 }
 
 // watch ends the relay once nothing has moved for idle, and returns what stops the watch.
@@ -90,7 +102,7 @@ func (r *rawRelay) pump(dst, src *Stream, count func(int64)) {
 			dst.closeWrite()
 			return
 		case err != nil:
-			r.end()
+			r.fail()
 			return
 		case n >= bufferSize:
 			full++

@@ -37,6 +37,9 @@ func (x *exchange) responseHead() bool {
 	if x.upload == nil && !x.in.pending() {
 		x.in.release() // the server may think for long
 	}
+	if !x.reused {
+		x.out.release() // no need to send the request again
+	}
 	for first := true; ; first = false {
 		if x.back.pending() {
 			n, err := x.resp.Parse(x.back.b, x.HeadLimit, x.req.IsHead)

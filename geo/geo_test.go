@@ -2,10 +2,13 @@ package geo
 
 import (
 	"bytes"
+	"cmp"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,7 +26,12 @@ func database(t testing.TB, kind string, countries map[string]string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for prefix, code := range countries {
+	// Wide networks first: one that is put in later takes over what is within it.
+	prefixes := slices.SortedFunc(maps.Keys(countries), func(a, b string) int {
+		return cmp.Compare(netip.MustParsePrefix(a).Bits(), netip.MustParsePrefix(b).Bits())
+	})
+	for _, prefix := range prefixes {
+		code := countries[prefix]
 		record := mmdbtype.Map{"country": mmdbtype.Map{
 			"iso_code": mmdbtype.String(code),
 			"names":    mmdbtype.Map{"en": mmdbtype.String("Country " + code)},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,8 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"net"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -105,6 +104,21 @@ func there(ts *testscript.TestScript, args []string) bool {
 	}
 	info, err := os.Stat(ts.MkAbs(args[0]))
 	return err == nil && (info.Size() > 0 || !info.Mode().IsRegular())
+}
+
+// eventually runs a program again and again until a pattern stands in what it prints: eventually PATTERN PROGRAM ARGS…
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: eventually PATTERN PROGRAM ARGS…")
+	}
+	re, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	until(ts, strings.Join(args, " "), func() bool {
+		cmd := exec.Command(args[1], args[2:]...)
+		cmd.Dir = ts.MkAbs(".")
+		out, _ := cmd.CombinedOutput()
+		return re.Match(out)
+	})
 }
 
 // ends waits for a program's end and checks its exit status: ends NAME STATUS.

@@ -20,6 +20,9 @@ import (
 // patience is how long a script waits for anything that is bound to happen: long, for a machine that is busy.
 const patience = 20 * time.Second
 
+// runTime is how long all scripts together may take, many times what they need.
+const runTime = 5 * time.Minute
+
 // TestScripts runs the programs as their users do: every file of testdata/script is a page about one behaviour.
 //
 // A script has its own directory $WORK and its own ports $PORT1 to $PORT9. The programs pen and penctl are on the path, and
@@ -35,6 +38,7 @@ func TestScripts(t *testing.T) {
 		Setup:              func(env *testscript.Env) error { return setup(env, pki) },
 		Condition:          condition,
 		Cmds:               commands(),
+		Deadline:           time.Now().Add(runTime), // for a program that ought to have failed and serves instead
 	})
 }
 
@@ -71,6 +75,7 @@ func condition(name string) (bool, error) {
 
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
+		"ask":         ask,
 		"await":       await,
 		"background":  background,
 		"balance":     balance,
@@ -79,6 +84,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"deaf":        deaf,
 		"dial":        dial,
 		"ends":        ends,
+		"eventually":  eventually,
 		"fill":        fill,
 		"finish":      finish,
 		"greeters":    greeters,
@@ -117,6 +123,10 @@ func setup(env *testscript.Env, pki *certificates) error {
 		running: map[string]*process{}, backends: map[string]*backendServer{}, clients: map[string]*client{}}
 	env.Values[worldKey{}] = w
 	env.Defer(w.end)
+	// A pen that has become another user still has to reach its files.
+	if err := os.Chmod(filepath.Dir(env.WorkDir), 0o711); err != nil {
+		return err
+	}
 	for n := 1; n <= 9; n++ {
 		port, err := ports.next()
 		if err != nil {

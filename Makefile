@@ -20,7 +20,7 @@ peers:
 	@.ci/peers
 
 format:
-	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "not formatted with gofmt: $$bad"; exit 1; fi
+	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not formatted with gofmt: $$bad"; exit 1; fi
 
 vet:
 	$(GO) vet ./...

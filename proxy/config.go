@@ -146,6 +146,8 @@ func (c *Config) checkUnusedTLS() error {
 	switch {
 	case c.Certificates.Key != "":
 		return fmt.Errorf("a key (%s) without a certificate: give --cert FILE (-E)", c.Certificates.Key)
+	case c.Certificates.CAFile != "" || c.Certificates.CADir != "":
+		return fmt.Errorf("CAs (-G, -A) without a certificate: give --cert FILE (-E)")
 	case c.TLS.RequireClientCert:
 		return fmt.Errorf("client certificates are required (-R), but there is no TLS: give --cert FILE (-E)")
 	}

@@ -63,13 +63,13 @@ func (p *Proxy) open(l Listener, backlog int) (*listener, error) {
 	}
 	if network == "unix" {
 		if err := removeSocket(addr); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("can't bind %s: %v", l.Address, err)
 		}
 	}
 	lc := net.ListenConfig{Control: listenOptions, KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
 	ln, err := lc.Listen(context.Background(), network, addr)
 	if err != nil {
-		return nil, fmt.Errorf("can't bind %s: %v", l.Address, err)
+		return nil, fmt.Errorf("can't bind %s: %v", l.Address, bindReason(err))
 	}
 	if err := setBacklog(ln, backlog); err != nil {
 		ln.Close()
@@ -89,16 +89,32 @@ func removeSocket(path string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("can't bind %s: %v", path, err)
+		return err
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("can't bind %s: it exists and is no socket", path)
+		return errors.New("it exists and is no socket")
 	}
 	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		c.Close()
-		return fmt.Errorf("can't bind %s: another process listens there", path)
+		return errors.New("another process listens there")
 	}
 	return os.Remove(path)
+}
+
+// bindReason is why an address cannot be had, without the address, which the caller names.
+func bindReason(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	if errors.Is(err, syscall.EACCES) {
+		return fmt.Errorf("%v (ports below 1024 need root, or the capability CAP_NET_BIND_SERVICE)", err)
+	}
+	return err
 }
 
 // setBacklog asks for a queue of the given length, instead of the system's greatest, which net.Listen takes.
@@ -180,14 +196,16 @@ func (l *listener) recover(err error) bool {
 
 // OpenControl opens a control port, with the same care for what an old one left behind. A Unix socket is its owner's alone.
 func OpenControl(network, addr string) (net.Listener, error) {
-	if network != "unix" {
-		return net.Listen(network, addr)
+	if network == "unix" {
+		if err := removeSocket(addr); err != nil {
+			return nil, err
+		}
+		old := syscall.Umask(0o177) // from the moment it exists
+		defer syscall.Umask(old)
 	}
-	if err := removeSocket(addr); err != nil {
-		return nil, err
-	}
-	old := syscall.Umask(0o177) // from the moment it exists
 	ln, err := net.Listen(network, addr)
-	syscall.Umask(old)
-	return ln, err
+	if err != nil {
+		return nil, bindReason(err)
+	}
+	return ln, nil
 }

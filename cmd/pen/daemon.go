@@ -65,7 +65,7 @@ func (o *options) ready(h *logHandler) error {
 	os.Unsetenv(readyVariable)
 	logged := h.useSyslog()
 	if logged != nil {
-		fmt.Fprintf(o.stderr, "pen: %v: messages are lost from now on\n", logged)
+		fmt.Fprintf(o.stderr, "pen: %v: messages are lost from now on; -f shows them\n", logged)
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err == nil {

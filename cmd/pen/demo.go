@@ -63,7 +63,7 @@ func demoServer(name string) (addr string, stop func(), err error) {
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprintf(w, "<h1>Hello from server %s</h1>\n<p>You asked for %s</p>\n<pre>\n", name, html.EscapeString(r.URL.Path))
-		for _, h := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"} {
+		for _, h := range []string{"X-Forwarded-Proto", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port"} {
 			fmt.Fprintf(w, "%s: %s\n", h, html.EscapeString(r.Header.Get(h)))
 		}
 		fmt.Fprint(w, "</pre>\n")

@@ -43,7 +43,6 @@ func (o *options) listenFlags() []flag {
 		text("u", "user", "USER", groupListen, "run as USER once everything is open", &o.user),
 		text("j", "chroot", "DIR", groupListen, "change the root to DIR once everything is open", &o.chroot),
 		o.edit("d", "debug", "", groupListen, "say more; repeat for still more", func(c *proxy.Config, _ string) error { c.Debug++; return nil }),
-		o.toggle("a", "ascii", "ascii", groupListen, "debug dumps in ASCII"),
 	}
 }
 
@@ -82,7 +81,7 @@ func (o *options) tlsFlags() []flag {
 		o.edit("A", "ca-dir", "DIR", groupTLS, "the same as a directory in hashed form (openssl rehash)", func(c *proxy.Config, v string) error { c.Certificates.CADir = v; return nil }),
 		o.edit("R", "require-client-cert", "", groupTLS, "require a valid client certificate", func(c *proxy.Config, _ string) error { c.TLS.RequireClientCert = true; return nil }),
 		o.edit("L", "tls-min", "PROTOCOL", groupTLS, "tls1.2 or tls1.3 at least; ssl23, ssl2, ssl3, tls1 mean the default, tls1.2", tlsMin),
-		o.edit("Z", "tls-compat", "", groupTLS, "allow TLS 1.0 and CBC suites, for very old clients", func(c *proxy.Config, _ string) error { c.TLS.Compat = true; return nil }),
+		o.edit("Z", "tls-compat", "", groupTLS, "allow TLS 1.0, 1.1 and CBC suites, for very old clients", func(c *proxy.Config, _ string) error { c.TLS.Compat = true; return nil }),
 		o.setting("", "handshake-timeout", "SECONDS", "handshake_timeout", groupTLS, "how long a handshake may take [10]"),
 	}
 }
@@ -115,6 +114,7 @@ func (o *options) httpFlags() []flag {
 
 func (o *options) otherFlags() []flag {
 	return []flag{
+		o.toggle("a", "ascii", "ascii", groupIgnored, "debug dumps in ASCII, of which this version has none"),
 		on("P", "", groupIgnored, "the kernel's best way to wait is always used", func() {}),
 		with("m", "multi-accept", "N", groupIgnored, "connections are always accepted as they come", func(string) error { return nil }),
 		o.obsolete("D", ""), o.obsolete("n", ""), o.obsolete("Q", ""), o.obsolete("S", "N"),

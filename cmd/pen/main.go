@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"edgepen/proxy"
 	"edgepen/proxy/backend"
@@ -32,12 +33,16 @@ type usageError struct{ error }
 func run(args []string, stdout, stderr io.Writer) int {
 	err := start(args, stdout, stderr)
 	var usage usageError
+	var command commandError
 	var child childFailed
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &child): // it has said why
 		return child.status
+	case errors.As(err, &command): // the usage of the flags would not help
+		fmt.Fprintf(stderr, "pen: %v\n", err)
+		return exitUsage
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "pen: %v\n%spen --help lists the flags\n", err, synopsis)
 		return exitUsage
@@ -53,7 +58,8 @@ func start(args []string, stdout, stderr io.Writer) error {
 	o := &options{in: in, stdout: stdout, stderr: stderr}
 	operands, err := o.parse(args, os.Getenv("POSIXLY_CORRECT") != "")
 	var missing notYet
-	if errors.As(err, &missing) {
+	var command commandError
+	if errors.As(err, &missing) || errors.As(err, &command) {
 		return err
 	}
 	if err != nil {
@@ -156,13 +162,12 @@ func (o *options) takeServers(d *proxy.Draft, operands []string) error {
 
 // version says which pen this is, and what it was built from.
 func version() string {
-	v := "edgepen (compatible with pen 0.34.1)"
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v
+	v, goVersion := "unknown", "unknown Go"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		goVersion = info.GoVersion
+		if v = strings.Trim(info.Main.Version, "()"); v == "" {
+			v = "devel"
+		}
 	}
-	if info.Main.Version != "" {
-		v += " " + info.Main.Version
-	}
-	return v + " " + info.GoVersion
+	return fmt.Sprintf("edgepen %s, %s (flags and commands of pen 0.34.1)", v, goVersion)
 }

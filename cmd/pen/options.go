@@ -119,8 +119,14 @@ func (o *options) obsolete(letters, arg string) flag {
 func (o *options) runCommand(line string) error {
 	reply, err := o.in.Run(line)
 	io.WriteString(o.stdout, reply) //nolint:errcheck // nobody listens
-	return err
+	if err != nil {
+		return commandError{fmt.Errorf("%s: %v", line, err)}
+	}
+	return nil
 }
+
+// commandError is the error of a control command on the command line.
+type commandError struct{ error }
 
 // addListener reads --listen: an address and, after a comma, tls or plain.
 func (o *options) addListener(v string) error {

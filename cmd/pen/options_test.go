@@ -114,10 +114,11 @@ func TestRun(t *testing.T) {
 		{"-f 80:x a", exitUsage, "", `pen: listening address "80:x": "x" is no port`},
 		{"-f 80 a:1:2:3:4:5:6", exitUsage, "", "pen: "},
 		{"--listen 80,https a", exitUsage, "", `pen: --listen: "80,https": unknown word "https" after the comma`},
+		{"-o blacklist\x00soon 80 a", exitUsage, "", "pen: -o: blacklist soon: blacklist: \"soon\" is no number; expected seconds from 0 to 1000000000\n"},
 		{"-U 53 a", exitFailed, "", "pen: -U: UDP is not available in this version"},
 		{"-l log 80 a", exitFailed, "", "pen: -l: the request log is not available"},
 		{"-w log 80 a", exitFailed, "", "pen: -w: the status file is not available"},
-		{"-f -F /nowhere 80 a", exitFailed, "", "pen: configuration file: stat /nowhere"},
+		{"-f -F /nowhere 80 a", exitFailed, "", "pen: cannot read configuration file /nowhere: no such file"},
 		{"-f -K key.pem 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: a key (key.pem) without a certificate: give --cert FILE (-E)"},
 		{"-f -R 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: client certificates are required (-R), but there is no TLS"},
 		{"-f -E /nowhere 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: "},
@@ -126,7 +127,11 @@ func TestRun(t *testing.T) {
 		{"-f -p /nowhere/pid 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: pid file: open /nowhere/pid"},
 	} {
 		var stdout, stderr bytes.Buffer
-		status := run(strings.Fields(c.args), &stdout, &stderr)
+		words := strings.Fields(c.args)
+		for i := range words {
+			words[i] = strings.ReplaceAll(words[i], "\x00", " ")
+		}
+		status := run(words, &stdout, &stderr)
 		if status != c.status || !strings.HasPrefix(stdout.String(), c.stdout) || !strings.HasPrefix(stderr.String(), c.stderr) ||
 			(c.stdout == "") != (stdout.Len() == 0) || (c.stderr == "") != (stderr.Len() == 0) {
 			t.Errorf("pen %s: status %d\nstdout %.200q\nstderr %.200q", c.args, status, stdout.String(), stderr.String())

@@ -45,6 +45,9 @@ func (o *options) serve(handler *logHandler) error {
 		return err
 	}
 	defer o.removePid()
+	if len(p.Config().Servers) == 0 {
+		log.Warn("there are no servers yet: every client is turned away until there is one: server 0 address A port P")
+	}
 	p.Serve()
 	if port != nil {
 		port.Serve()
@@ -130,8 +133,12 @@ func (o *options) writePid() error {
 	return nil
 }
 
+// removePid removes the pid file, unless another pen has written its own number into it since.
 func (o *options) removePid() {
-	if o.pidFile != "" {
-		os.Remove(o.pidFile) //nolint:errcheck // it may be gone, or out of reach after -u
+	if o.pidFile == "" {
+		return
+	}
+	if text, err := os.ReadFile(o.pidFile); err == nil && string(text) == strconv.Itoa(os.Getpid()) {
+		os.Remove(o.pidFile) //nolint:errcheck // it may be out of reach after -u
 	}
 }

@@ -45,6 +45,9 @@ const unixPort = 1
 //
 // Errors name the operand, the word in it and what was expected.
 func ParseSpec(operand string, defaultPort uint16) (Spec, error) {
+	if strings.Contains(operand, "://") {
+		return Spec{}, fmt.Errorf("server %q: a server is host:port, not a URL", operand)
+	}
 	host, rest, err := splitHost(operand)
 	if err != nil {
 		return Spec{}, err

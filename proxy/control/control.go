@@ -6,6 +6,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -142,14 +143,23 @@ func (c *call) include(path string) error {
 func readFile(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("configuration file: %v", err)
+		return "", cannotRead(path, err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
 		return "", fmt.Errorf("configuration file %s: expected a regular file of at most %d bytes", path, maxFile)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("configuration file: %v", err)
+		return "", cannotRead(path, err)
 	}
 	return string(text), nil
+}
+
+// cannotRead names the file once.
+func cannotRead(path string, err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return fmt.Errorf("cannot read configuration file %s: %v", path, err)
 }

@@ -142,7 +142,7 @@ func TestLoad(t *testing.T) {
 		{name: "unknown commands are passed over", text: "foo\nblacklist 7\n", reply: "do_cmd: ignoring command starting with 'foo'\n7\n"},
 		{name: "a bad argument", text: "blacklist 7\nhash\nblacklist x\n", err: ":3: blacklist: \"x\" is no number"},
 		{name: "a bad argument in an included file", text: "blacklist 7\ninclude " + file(t, "bad", "\ntimeout 0\n") + "\n", err: "bad:2: timeout: 0 is out of range"},
-		{name: "a file that is not there", text: "include /nowhere/at/all\n", err: ":1: configuration file: stat /nowhere/at/all"},
+		{name: "a file that is not there", text: "include /nowhere/at/all\n", err: ":1: cannot read configuration file /nowhere/at/all: no such file"},
 		{name: "a directory", text: "include /\n", err: ":1: configuration file /: expected a regular file"},
 	} {
 		in := interpreter()

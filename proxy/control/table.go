@@ -68,7 +68,7 @@ func settings() []*command {
 		growing("conn_max", "simultaneous connections; it only grows", func(c *proxy.Config) *int { return &c.ConnMax }),
 		{"control", "", "print the control address", false, (*call).control},
 		list("control_acl", "access list for the control port", func(c *proxy.Config) *int { return &c.ControlACL }),
-		{"debug", "[N]", "debug level, 0 to 9; 3 says all there is", false, (*call).debug},
+		{"debug", "[N]", "debug level: 0, 1 (what happens to clients and servers), 2 (commands too)", false, (*call).debug},
 		{"exit", "", "end pen, if -X allows it", false, (*call).exit},
 		{"geoip", "FILE…", "GeoIP databases for country entries; no geoip closes them", true, (*call).geoip},
 		setting("handshake_timeout", "how long a TLS handshake may take, 0 for ever", 0, func(c *proxy.Config) *time.Duration { return &c.HandshakeTimeout }),
@@ -95,8 +95,8 @@ func settings() []*command {
 		{"trusted_proxies", "CIDR…", "peers whose X-Forwarded-For is kept and appended to; no trusted_proxies: none", true, (*call).trustedProxies},
 		toggle("weight", "choose by weight", func(c *proxy.Config) *bool { return &c.Mode.Weight }),
 
-		toggle("abort_on_error", "accepted", func(c *proxy.Config) *bool { return &c.AbortOnError }),
-		toggle("ascii", "debug dumps in ASCII", func(c *proxy.Config) *bool { return &c.ASCII }),
+		toggle("abort_on_error", "accepted, without effect", func(c *proxy.Config) *bool { return &c.AbortOnError }),
+		toggle("ascii", "accepted, without effect", func(c *proxy.Config) *bool { return &c.ASCII }),
 	}
 }
 

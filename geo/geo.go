@@ -5,6 +5,7 @@ package geo
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"strings"
@@ -38,7 +39,7 @@ func Open(path ...string) (*DB, error) {
 		if !info.Mode().IsRegular() {
 			return nil, fmt.Errorf("country database %s is not a regular file", p)
 		}
-		bytes, err := os.ReadFile(p)
+		bytes, err := readBounded(p)
 		if err != nil {
 			return nil, fmt.Errorf("country database: %v", err)
 		}
@@ -49,6 +50,22 @@ func Open(path ...string) (*DB, error) {
 		db.files = append(db.files, file{p, reader})
 	}
 	return db, nil
+}
+
+// maxSize is more than any database has; what is larger is something else.
+const maxSize = 1 << 30
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	bytes, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err == nil && len(bytes) > maxSize {
+		err = fmt.Errorf("%s has more than %d bytes", path, maxSize)
+	}
+	return bytes, err
 }
 
 // open checks what can be checked at once: the frame, the type, and whether

@@ -90,6 +90,9 @@ func classify(name []byte) kind {
 		k, canonical = hopByHop, "te"
 	case 4:
 		k, canonical = host, "host"
+	case 5:
+		// No field of HTTP, but CGI servers hand it to programs as HTTP_PROXY, which many take for their proxy (httpoxy).
+		k, canonical = hopByHop, "proxy"
 	case 6:
 		k, canonical = expect, "expect"
 	case 7:

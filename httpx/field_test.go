@@ -8,7 +8,7 @@ import (
 var knownNames = map[string]kind{
 	"host": host, "content-length": contentLength, "transfer-encoding": transferEncoding, "connection": connection, "trailer": trailer,
 	"expect": expect, "upgrade": upgrade, "te": hopByHop, "keep-alive": hopByHop, "proxy-connection": hopByHop,
-	"proxy-authenticate": hopByHop, "proxy-authorization": hopByHop, "proxy-authentication-info": hopByHop, "http2-settings": hopByHop,
+	"proxy-authenticate": hopByHop, "proxy-authorization": hopByHop, "proxy-authentication-info": hopByHop, "http2-settings": hopByHop, "proxy": hopByHop,
 	"x-forwarded-for": forwardedFor, "x-forwarded-proto": forwardedProto, "x-forwarded-host": forwardedHost, "x-forwarded-port": forwardedPort,
 	"forwarded": provenance, "x-real-ip": provenance, "x-forwarded": provenance, "x-forwarded-server": provenance, "x-forwardedx": provenance,
 }
@@ -35,7 +35,7 @@ func TestClassify(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"accept", "user-agent", "cookie", "content-type", "x-forwarder", "authorization", "a", "proxy"} {
+	for _, name := range []string{"accept", "user-agent", "cookie", "content-type", "x-forwarder", "authorization", "a", "proxies"} {
 		if got := classify([]byte(name)); got != other {
 			t.Errorf("%s: kind %d, want none", name, got)
 		}

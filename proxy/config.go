@@ -25,6 +25,11 @@ type Listener struct {
 	TLS     TLSUse
 }
 
+// String is the listener as --listen takes it.
+func (l Listener) String() string {
+	return l.Address + map[TLSUse]string{TLSAlways: ",tls", TLSNever: ",plain"}[l.TLS]
+}
+
 // TLSUse says whether a listener speaks TLS.
 type TLSUse int
 
@@ -64,13 +69,43 @@ type Config struct {
 	TLS              tls.Options
 	HandshakeTimeout time.Duration
 
+	Source      netip.Addr // local address of connections to servers; the zero Addr: the system's choice
+	Transparent bool       // connections to servers come from the client's address
+	FastClose   FastClose
+	Idlers      int  // connections to servers that are kept open in advance
+	Peek        bool // choose a server only once the client has said something
+	Dummy       bool // answer every request ourselves
+
+	Log         string   // -l: file, or host:port of a penlogd; empty: none
+	WebStats    string   // -w
 	GeoIP       []string // databases
 	Debug       int
+	ASCII       bool // dumps (debug 3) in ASCII rather than hex
 	ExitEnabled bool // -X
 
-	// Accepted for the sake of old files and without effect here.
-	ASCII        bool
-	AbortOnError bool
+	// Kept for write, and without effect here: what they ask for is always so, or never.
+	AbortOnError, KeepAlive, TCPNoDelay bool
+
+	SSL SSL
+}
+
+// FastClose says on whose end of data both sides of a raw connection are closed, with nothing waited for.
+type FastClose int
+
+const (
+	FastCloseOff  FastClose = iota
+	FastCloseUp             // the server's
+	FastCloseDown           // the client's
+	FastCloseBoth           // either's
+)
+
+// SSL is settings of the original that are kept and written, and have no effect in this version.
+type SSL struct {
+	Ciphers               string
+	Options               string // names, separated by blanks
+	OCSPResponse          string // file
+	SNIPath               string // directory
+	RenegotiationInterval time.Duration
 }
 
 // DefaultConfig is pen's defaults, and ours where pen has none.
@@ -87,18 +122,32 @@ func DefaultConfig() Config {
 		HeadMax:          64 << 10,
 		HeadTimeout:      30 * time.Second,
 		HandshakeTimeout: 10 * time.Second,
+		SSL:              SSL{RenegotiationInterval: time.Hour},
 	}
 }
 
 // Idle is the idle time-out in force; 0: none.
 func (c *Config) Idle() time.Duration {
-	switch {
-	case c.IdleTimeout != ByMode:
-		return c.IdleTimeout
-	case c.HTTP:
+	if c.HTTP {
+		return c.exchangeIdle()
+	}
+	return c.tunnelIdle()
+}
+
+// exchangeIdle is the idle time-out of HTTP exchanges.
+func (c *Config) exchangeIdle() time.Duration {
+	if c.IdleTimeout == ByMode {
 		return time.Minute
 	}
-	return 0
+	return c.IdleTimeout
+}
+
+// tunnelIdle is the idle time-out of bytes that pass as they come.
+func (c *Config) tunnelIdle() time.Duration {
+	if c.IdleTimeout == ByMode {
+		return 0
+	}
+	return c.IdleTimeout
 }
 
 func (c *Config) clone() Config {

@@ -17,18 +17,27 @@ import (
 
 // connection is one client's connection, from accept to close.
 type connection struct {
-	p        *Proxy
-	listener *listener
-	slot     int
-	snap     *snapshot // what was in force when it began
-	client   *relay.Socket
-	addr     netip.Addr // the client's; the zero Addr for a Unix peer
-	port     uint16
-	denied   bool
-	known    *backend.Client // the client's entry in the table
-	server   *backend.Server // nil: none at present
-	aborted  atomic.Bool
-	upstream atomic.Pointer[relay.Socket] // the server's end, for abort
+	p           *Proxy
+	listener    *listener
+	slot        int
+	snap        *snapshot // what was in force when it began
+	client      *relay.Socket
+	addr        netip.Addr // the client's; the zero Addr for a Unix peer
+	shown       string     // the same for people and logs
+	port        uint16
+	denied      bool
+	known       *backend.Client // the client's entry in the table
+	server      *backend.Server // nil: none at present
+	serverShown string          // its address, for the log
+	aborted     atomic.Bool
+	upstream    atomic.Pointer[upstream]
+	tunnel      atomic.Pointer[relay.RawRelay] // nil: none at present
+}
+
+// upstream is the server's end of a connection, for those who look at it from outside.
+type upstream struct {
+	sock   *relay.Socket
+	server *backend.Server
 }
 
 // serve is the way of a connection, top to bottom.
@@ -37,16 +46,23 @@ func (c *connection) serve() {
 	defer c.client.Close()
 
 	c.snap = c.p.now.Load()
-	c.addr, c.port = peer(c.client.RemoteAddr())
+	c.addr, c.port, c.shown = peer(c.client.RemoteAddr())
 	c.denied = !c.snap.permits(c.snap.ClientACL, c.addr)
 	if c.denied && c.snap.set.Abuse == nil {
-		c.p.log.Info("client refused", "client", c.addr, "acl", c.snap.ClientACL)
+		c.p.log.Info("client refused", "client", c.shown, "acl", c.snap.ClientACL)
 		return
 	}
 	stream, err := c.terminate()
 	if err != nil {
 		c.explain(err)
-		c.p.log.Info("handshake failed", "client", c.addr, "listener", c.listener.Address, "why", err)
+		c.p.log.Info("handshake failed", "client", c.shown, "listener", c.listener.Address, "why", err)
+		return
+	}
+	if c.snap.Dummy {
+		dummy(stream)
+		return
+	}
+	if c.snap.Peek && stream.Await() != nil {
 		return
 	}
 	c.known = c.p.clients.Visit(c.addr, time.Now(), c.snap.Tracking)
@@ -56,29 +72,75 @@ func (c *connection) serve() {
 	}
 	server, err := c.connect()
 	if err != nil {
-		c.p.log.Info("client turned away", "client", c.addr, "why", err)
+		c.p.log.Info("client turned away", "client", c.shown, "why", err)
 		return
 	}
-	relay.Raw(stream, server, c.snap.Idle(), c)
+	c.relayRaw(stream, server, c.snap.Idle(), true)
 	c.disconnected()
 }
 
+// relayRaw relays bytes as they come until both sides have ended.
+func (c *connection) relayRaw(client, server *relay.Stream, idle time.Duration, record bool) {
+	config := relay.RawConfig{Idle: idle, Meter: c, Hasty: c.hasty}
+	config.SeenUp, config.SeenDown = c.seen(record)
+	r := relay.NewRaw(client, server, config)
+	c.tunnel.Store(r)
+	r.Run()
+}
+
+// hasty reports whether tcp_fastclose, as it is set now, wants both sides closed when one has ended.
+func (c *connection) hasty(up bool) bool {
+	switch c.p.now.Load().FastClose {
+	case FastCloseUp:
+		return up
+	case FastCloseDown:
+		return !up
+	case FastCloseBoth:
+		return true
+	}
+	return false
+}
+
+// setIdle changes the idle time-out while the connection lasts; in HTTP mode the next request finds it by itself.
+func (c *connection) setIdle(s *snapshot) {
+	r := c.tunnel.Load()
+	if r == nil {
+		return
+	}
+	if c.snap.HTTP {
+		r.SetIdle(s.tunnelIdle())
+	} else {
+		r.SetIdle(s.Idle())
+	}
+}
+
+// dummyAnswer is what "dummy" answers to everything (penctl(1)).
+const dummyAnswer = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\nUlric was here."
+
+// dummy is a web server of very few words.
+func dummy(client *relay.Stream) {
+	if client.Await() == nil {
+		client.Farewell([]byte(dummyAnswer))
+	}
+}
+
 // peer is a connection's other end; IPv4-mapped addresses are IPv4, and one on a Unix socket has none.
-func peer(a net.Addr) (netip.Addr, uint16) {
+func peer(a net.Addr) (addr netip.Addr, port uint16, shown string) {
 	t, ok := a.(*net.TCPAddr)
 	if !ok {
-		return netip.Addr{}, 0
+		return netip.Addr{}, 0, "(unix)"
 	}
 	ap := t.AddrPort()
-	return ap.Addr().Unmap().WithZone(""), ap.Port()
+	addr = ap.Addr().Unmap().WithZone("")
+	return addr, ap.Port(), addr.String()
 }
 
 // abort ends the connection from outside, on both sides: either may be what it waits for.
 func (c *connection) abort() {
 	c.aborted.Store(true)
 	c.client.Close()
-	if s := c.upstream.Load(); s != nil {
-		s.Close()
+	if u := c.upstream.Load(); u != nil {
+		u.sock.Close()
 	}
 }
 
@@ -123,16 +185,9 @@ func (c *connection) connect() (*relay.Stream, error) {
 		if !srv.Acquire(srv.Index == last && last >= 0) {
 			continue
 		}
-		s, err := c.p.dial(srv, snap.ConnectTimeout)
+		s, err := c.reach(srv, snap)
 		if err == nil {
-			c.server = srv
-			if !snap.Forgetful {
-				c.known.SetLast(srv.Index)
-			}
-			c.upstream.Store(s)
-			if c.aborted.Load() {
-				s.Close() // abort came too early to see it
-			}
+			c.use(srv, s, snap)
 			return relay.NewStream(s, nil), nil
 		}
 		srv.Release()
@@ -150,8 +205,35 @@ func (c *connection) connect() (*relay.Stream, error) {
 	return nil, relay.ErrNoServer
 }
 
+// reach takes an idle connection to a server, or makes a new one.
+func (c *connection) reach(srv *backend.Server, snap *snapshot) (*relay.Socket, error) {
+	from := dialFrom{source: snap.Source}
+	if snap.Transparent && c.addr.Is4() {
+		from.client = c.addr
+	} else if s := c.p.idlers.take(srv); s != nil {
+		return s, nil
+	}
+	return c.p.dial(srv, from, snap.ConnectTimeout)
+}
+
+// use makes a server that was connected to the connection's own.
+func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
+	c.server, c.serverShown = srv, srv.Address
+	if t, ok := s.RemoteAddr().(*net.TCPAddr); ok {
+		c.serverShown = t.AddrPort().Addr().Unmap().String()
+	}
+	if !snap.Forgetful {
+		c.known.SetLast(srv.Index)
+	}
+	c.upstream.Store(&upstream{s, srv})
+	if c.aborted.Load() {
+		s.Close() // abort came too early to see it
+	}
+}
+
 // disconnected gives the server's place back.
 func (c *connection) disconnected() {
+	c.upstream.Store(nil)
 	c.server.Release()
 	c.server = nil
 }
@@ -178,21 +260,29 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	if c.addr.IsValid() {
 		client = c.addr.String()
 	}
-	return &relay.HTTPConfig{
+	config := &relay.HTTPConfig{
 		Forward: httpx.Forward{Client: client, Proto: proto, Port: c.listener.port,
 			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr)},
-		HeadLimit:    c.snap.HeadMax,
-		HeadTimeout:  c.snap.HeadTimeout,
-		Idle:         c.snap.Idle(),
-		TunnelIdle:   max(c.snap.IdleTimeout, 0),
+		HeadLimit:   c.snap.HeadMax,
+		HeadTimeout: c.snap.HeadTimeout,
+		Idle:        c.snap.Idle(),
+		IdleNow:     func() time.Duration { return c.p.now.Load().exchangeIdle() },
+		Tunnel: func(client, server *relay.Stream) {
+			c.relayRaw(client, server, c.p.now.Load().tunnelIdle(), false)
+		},
 		Connect:      c.connect,
 		Disconnected: c.disconnected,
 		Refused:      c.refused,
 		Meter:        c,
 	}
+	if c.snap.Log != "" {
+		config.Asked = c.record
+	}
+	config.SeenUp, config.SeenDown = c.seen(false)
+	return config
 }
 
 // refused records a request that no server answered.
 func (c *connection) refused(status int, why error) {
-	c.p.log.Info("request refused", "client", c.addr, "status", status, "why", why)
+	c.p.log.Info("request refused", "client", c.shown, "status", status, "why", why)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"syscall"
 	"time"
@@ -12,21 +13,27 @@ import (
 	"edgepen/proxy/relay"
 )
 
+// dialFrom is where connections to servers come from.
+type dialFrom struct {
+	source netip.Addr // our address; the zero Addr: the system's choice
+	client netip.Addr // the client's address, which is to be shown to the server (transparent); the zero Addr: ours
+}
+
 // dial connects to a server, trying all its addresses in turn within the time-out.
-func (p *Proxy) dial(srv *backend.Server, timeout time.Duration) (*relay.Socket, error) {
+func (p *Proxy) dial(srv *backend.Server, from dialFrom, timeout time.Duration) (*relay.Socket, error) {
 	p.slots.connecting(1)
 	defer p.slots.connecting(-1)
 	ctx, cancel := context.WithTimeout(p.alive, timeout)
 	defer cancel()
-	c, err := dialAny(ctx, srv)
+	c, err := dialAny(ctx, srv, from)
 	if err != nil {
 		return nil, err
 	}
 	return relay.NewSocket(c)
 }
 
-func dialAny(ctx context.Context, srv *backend.Server) (net.Conn, error) {
-	d := net.Dialer{KeepAlive: -1, Control: dialOptions}
+func dialAny(ctx context.Context, srv *backend.Server, from dialFrom) (net.Conn, error) {
+	d := from.dialer()
 	if srv.IsUnix() {
 		return d.DialContext(ctx, "unix", srv.Address)
 	}
@@ -44,11 +51,36 @@ func dialAny(ctx context.Context, srv *backend.Server) (net.Conn, error) {
 	return nil, failed
 }
 
-func dialOptions(network, _ string, raw syscall.RawConn) error {
+func (from dialFrom) dialer() *net.Dialer {
+	d := &net.Dialer{KeepAlive: -1, Control: func(network, _ string, raw syscall.RawConn) error {
+		return from.prepare(network, raw)
+	}}
+	local := from.source
+	if from.client.IsValid() {
+		local = from.client
+	}
+	if local.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
+	}
+	return d
+}
+
+// prepare sets a socket's options before it connects.
+func (from dialFrom) prepare(network string, raw syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil
 	}
-	return raw.Control(func(fd uintptr) { keepAlive(int(fd)) })
+	var failed error
+	err := raw.Control(func(fd uintptr) {
+		keepAlive(int(fd))
+		if from.client.IsValid() {
+			failed = transparent(int(fd))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return failed
 }
 
 // ourFault reports whether a connect failed for a reason that says nothing about the server.

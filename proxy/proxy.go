@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"edgepen/proxy/backend"
+	"edgepen/proxy/trafficlog"
 	"edgepen/tls"
 )
 
@@ -29,6 +30,8 @@ type Proxy struct {
 	clients    *backend.Clients
 	slots      *slots
 	rotor      backend.Rotor
+	traffic    atomic.Pointer[trafficlog.Log] // nil: nothing is recorded
+	idlers     *idlers
 	emergency  backend.State
 	abuse      backend.State
 
@@ -47,6 +50,7 @@ type Proxy struct {
 func New(log *slog.Logger, level *slog.LevelVar) *Proxy {
 	p := &Proxy{log: log, level: level, config: DefaultConfig(), slots: newSlots()}
 	p.clients = backend.NewClients(p.config.ClientsMax)
+	p.idlers = newIdlers(p)
 	p.alive, p.die = context.WithCancel(context.Background())
 	p.terminator = tls.NewTerminator(func() *tls.Profile { return p.now.Load().profile })
 	return p
@@ -132,11 +136,17 @@ func (p *Proxy) apply(c Config, again bool) error {
 	if err != nil {
 		return err
 	}
-	added, gone, err := p.openListeners(c)
+	traffic, err := p.openLog(c, again)
 	if err != nil {
 		return err
 	}
+	added, gone, err := p.openListeners(c)
+	if err != nil {
+		p.dropLog(traffic)
+		return err
+	}
 	p.publish(next)
+	p.useLog(traffic)
 	for _, l := range gone {
 		l.close()
 	}
@@ -156,6 +166,9 @@ func (p *Proxy) publish(s *snapshot) {
 	}
 	if s.geo != nil && (old == nil || old.geo != s.geo) {
 		p.log.Info("GeoIP: " + s.geo.Describe())
+	}
+	if old != nil && old.Idle() != s.Idle() {
+		p.slots.each(func(c *connection) { c.setIdle(s) })
 	}
 	p.clients.Grow(s.ClientsMax)
 	p.slots.resize(s.ConnMax, s.PendingMax)
@@ -185,11 +198,24 @@ func (p *Proxy) Activate() error {
 	return nil
 }
 
+// OpenLog opens the request log (-l): later than everything else, as the user that connections are served as.
+func (p *Proxy) OpenLog() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l, err := p.openLog(p.config, false)
+	if err != nil {
+		return err
+	}
+	p.useLog(l)
+	return nil
+}
+
 // Serve begins to accept connections and returns.
 func (p *Proxy) Serve() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.serving = true
+	p.running.Go(p.idlers.run)
 	for _, l := range p.listeners {
 		p.startLocked(l)
 	}
@@ -213,6 +239,7 @@ func (p *Proxy) Close() {
 	p.mu.Unlock()
 	p.slots.close()
 	p.running.Wait()
+	p.useLog(nil)
 	if s := p.now.Load(); s != nil && s.geo != nil {
 		s.geo.Close()
 	}

@@ -88,6 +88,17 @@ func (s *slots) count() int {
 	return s.used()
 }
 
+// each calls f for every connection, in the order of their numbers.
+func (s *slots) each(f func(*connection)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		if c != nil {
+			f(c)
+		}
+	}
+}
+
 // close ends the waiting for places and every connection that has one.
 func (s *slots) close() {
 	s.mu.Lock()

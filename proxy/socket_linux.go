@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"strings"
 	"syscall"
 
@@ -32,6 +33,14 @@ func listenOptions(network, _ string, raw syscall.RawConn) error {
 		return err
 	}
 	return failed
+}
+
+// transparent lets a socket bind an address that is not ours (ip(7), IP_TRANSPARENT).
+func transparent(s int) error {
+	if err := unix.SetsockoptInt(s, unix.SOL_IP, unix.IP_TRANSPARENT, 1); err != nil {
+		return fmt.Errorf("transparent: %v (it needs the capability CAP_NET_ADMIN)", err)
+	}
+	return nil
 }
 
 // keepAlive is a courtesy to the table of connections; a socket without it works as well.

@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"errors"
 	"strings"
 	"syscall"
 
@@ -26,5 +27,7 @@ func listenOptions(network, _ string, raw syscall.RawConn) error {
 	}
 	return failed
 }
+
+func transparent(int) error { return errors.New("transparent needs Linux") }
 
 func keepAlive(s int) { _ = unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1) }

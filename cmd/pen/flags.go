@@ -39,10 +39,13 @@ func (o *options) listenFlags() []flag {
 		with("Oo", "option", "COMMAND", groupListen, "run a control command now, in the order of the flags", o.runCommand),
 		text("C", "control", "ADDR", groupListen, "control port: port, host:port or /path/to/socket", &o.control),
 		o.edit("X", "exit", "", groupListen, "allow the control command exit", func(c *proxy.Config, _ string) error { c.ExitEnabled = true; return nil }),
+		o.setting("l", "log", "FILE|HOST:PORT", "log", groupListen, "record requests in FILE, or send them to a penlogd"),
+		o.setting("w", "web-stats", "FILE", "web_stats", groupListen, "write status pages to FILE, at USR1 and penctl status"),
 		text("p", "pid-file", "FILE", groupListen, "write the process id to FILE", &o.pidFile),
 		text("u", "user", "USER", groupListen, "run as USER once everything is open", &o.user),
 		text("j", "chroot", "DIR", groupListen, "change the root to DIR once everything is open", &o.chroot),
-		o.edit("d", "debug", "", groupListen, "say more; repeat for still more", func(c *proxy.Config, _ string) error { c.Debug++; return nil }),
+		o.edit("d", "debug", "", groupListen, "say more; twice: dump what passes", func(c *proxy.Config, _ string) error { c.Debug++; return nil }),
+		o.toggle("a", "ascii", "ascii", groupListen, "dump in ASCII rather than hex"),
 	}
 }
 
@@ -114,14 +117,11 @@ func (o *options) httpFlags() []flag {
 
 func (o *options) otherFlags() []flag {
 	return []flag{
-		o.toggle("a", "ascii", "ascii", groupIgnored, "debug dumps in ASCII, of which this version has none"),
 		on("P", "", groupIgnored, "the kernel's best way to wait is always used", func() {}),
 		with("m", "multi-accept", "N", groupIgnored, "connections are always accepted as they come", func(string) error { return nil }),
 		o.obsolete("D", ""), o.obsolete("n", ""), o.obsolete("Q", ""), o.obsolete("S", "N"),
 		with("i", "", "NAME", groupIgnored, "Windows only", func(string) error { o.windowsService = true; return nil }),
 		later("U", "udp", "", "UDP"),
-		later("l", "log", "FILE", "the request log"),
-		later("w", "web-stats", "FILE", "the status file"),
 	}
 }
 

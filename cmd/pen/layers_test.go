@@ -10,18 +10,26 @@ import (
 // TestLayers holds the packages to the picture in ARCHITECTURE.md: what each may import of ours. Leaves import nothing.
 func TestLayers(t *testing.T) {
 	allowed := map[string][]string{
-		"edgepen/acl":            nil,
-		"edgepen/certs":          nil,
-		"edgepen/geo":            nil,
-		"edgepen/httpx":          nil,
-		"edgepen/tls":            {"certs"},
-		"edgepen/proxy/backend":  nil,
-		"edgepen/proxy/relay":    {"httpx"},
-		"edgepen/proxy":          {"acl", "certs", "geo", "httpx", "proxy/backend", "proxy/relay", "tls"},
-		"edgepen/proxy/control":  {"acl", "proxy", "proxy/backend"},
-		"edgepen/cmd/pen/getopt": nil,
-		"edgepen/cmd/pen":        {"certs", "cmd/pen/getopt", "proxy", "proxy/backend", "proxy/control"},
-		"edgepen/cmd/penctl":     nil,
+		"edgepen/acl":              nil,
+		"edgepen/certs":            nil,
+		"edgepen/geo":              nil,
+		"edgepen/httpx":            nil,
+		"edgepen/tls":              {"certs"},
+		"edgepen/proxy/backend":    nil,
+		"edgepen/proxy/dsr":        {"proxy/backend"},
+		"edgepen/proxy/udp":        {"proxy/backend"},
+		"edgepen/proxy/trafficlog": nil,
+		"edgepen/proxy/status":     nil,
+		"edgepen/cmd/pen/daemon":   nil,
+		"edgepen/proxy/relay":      {"httpx"},
+		"edgepen/proxy":            {"acl", "certs", "geo", "httpx", "proxy/backend", "proxy/relay", "proxy/status", "proxy/trafficlog", "tls"},
+		"edgepen/proxy/control":    {"acl", "certs", "proxy", "proxy/backend"},
+		"edgepen/cmd/pen/getopt":   nil,
+		"edgepen/cmd/pen":          {"certs", "cmd/pen/daemon", "cmd/pen/getopt", "proxy", "proxy/backend", "proxy/control"},
+		"edgepen/cmd/penctl":       nil,
+		"edgepen/cmd/penlog":       nil,
+		"edgepen/cmd/penlogd":      {"cmd/pen/daemon", "cmd/pen/getopt"},
+		"edgepen/cmd/mergelogs":    {"cmd/pen/getopt"},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "edgepen/...").Output()
 	if err != nil {

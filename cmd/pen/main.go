@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"edgepen/cmd/pen/daemon"
 	"edgepen/proxy"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/control"
@@ -34,12 +35,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	err := start(args, stdout, stderr)
 	var usage usageError
 	var command commandError
-	var child childFailed
+	var child daemon.Failed
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &child): // it has said why
-		return child.status
+		return child.Status
 	case errors.As(err, &command): // the usage of the flags would not help
 		fmt.Fprintf(stderr, "pen: %v\n", err)
 		return exitUsage
@@ -84,8 +85,8 @@ func start(args []string, stdout, stderr io.Writer) error {
 	if err := o.takeOperands(operands); err != nil {
 		return err
 	}
-	if !o.foreground && !isChild() {
-		return daemonise()
+	if !o.foreground && !daemon.IsChild() {
+		return daemon.Start()
 	}
 	return o.serve(log)
 }

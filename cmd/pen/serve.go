@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"edgepen/cmd/pen/daemon"
 	"edgepen/proxy"
 	"edgepen/proxy/control"
 )
@@ -21,8 +22,15 @@ func (o *options) serve(handler *logHandler) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(signals)
-	o.in.Exit = func() { signals <- syscall.SIGTERM }
+	signal.Ignore(syscall.SIGPIPE) // whoever read our messages may leave
+	o.in.Exit = func() {
+		select {
+		case signals <- syscall.SIGTERM:
+		default: // it is full of signals, and any of them but HUP and USR1 ends pen; exit may be said again
+		}
+	}
 	o.in.Reload = o.reload
+	o.in.ConfigFile, o.in.CommandLine = o.config, o.commandLine()
 
 	port, err := o.openControl(log)
 	if err != nil {
@@ -39,6 +47,9 @@ func (o *options) serve(handler *logHandler) error {
 		return err
 	}
 	if err := o.confine(log); err != nil {
+		return err
+	}
+	if err := p.OpenLog(); err != nil {
 		return err
 	}
 	if err := o.writePid(); err != nil {
@@ -63,6 +74,17 @@ func (o *options) serve(handler *logHandler) error {
 	return nil
 }
 
+// ready lets the shell have its prompt back; messages go to the system's log from then on.
+func (o *options) ready(handler *logHandler) error {
+	if !daemon.IsChild() {
+		return nil
+	}
+	if err := handler.useSyslog(); err != nil {
+		fmt.Fprintf(o.stderr, "pen: %v: messages are lost from now on; -f shows them\n", err)
+	}
+	return daemon.Ready()
+}
+
 // handle does what a signal asks for and reports whether to go on.
 func (o *options) handle(s os.Signal, log *slog.Logger) bool {
 	switch s {
@@ -71,12 +93,12 @@ func (o *options) handle(s os.Signal, log *slog.Logger) bool {
 			log.Error("nothing was reloaded, all goes on as before", "why", err)
 		}
 	case syscall.SIGUSR1:
-		reply, err := o.in.Run("servers")
+		lines, err := o.in.Statistics()
 		if err != nil {
 			log.Error("no statistics", "why", err)
 		}
-		for line := range strings.Lines(reply) {
-			log.Warn(strings.TrimSuffix(line, "\n"))
+		for _, line := range lines {
+			log.Warn(line)
 		}
 	default:
 		return false
@@ -93,6 +115,32 @@ func (o *options) reload() error {
 		}
 	}
 	return err
+}
+
+// commandLine is the flags that only the start can set, in the order of the original, for what "write" writes.
+func (o *options) commandLine() string {
+	c := o.in.Proxy.Config()
+	line := "pen"
+	for _, f := range []struct {
+		on   bool
+		flag string
+	}{{o.foreground, "-f"}, {c.ExitEnabled, "-X"}} {
+		if f.on {
+			line += " " + f.flag
+		}
+	}
+	for _, f := range []struct{ flag, value string }{{"-u", o.user}, {"-j", o.chroot}, {"-F", o.config}, {"-p", o.pidFile}, {"-C", o.control}} {
+		if f.value != "" {
+			line += " " + f.flag + " '" + f.value + "'"
+		}
+	}
+	for _, l := range o.listen {
+		line += " --listen " + l.String()
+	}
+	if len(o.listen) == 0 && len(c.Listeners) > 0 {
+		line += " " + c.Listeners[0].Address
+	}
+	return line
 }
 
 // openControl opens the control port, if one is asked for. Root gets a TCP one only where -u says that this is meant.
@@ -122,11 +170,17 @@ func (o *options) writePid() error {
 	if o.pidFile == "" {
 		return nil
 	}
-	f, err := os.OpenFile(o.pidFile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o644)
+	f, err := os.OpenFile(o.pidFile, os.O_WRONLY|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o644)
 	if err != nil {
 		return fmt.Errorf("pid file: %v", err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return fmt.Errorf("pid file: %s is no regular file", o.pidFile)
+	}
+	if err := f.Truncate(0); err != nil {
+		return fmt.Errorf("pid file: %v", err)
+	}
 	if _, err := f.WriteString(strconv.Itoa(os.Getpid())); err != nil {
 		return fmt.Errorf("pid file: %v", err)
 	}

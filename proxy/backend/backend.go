@@ -49,6 +49,15 @@ func (s *State) AddReceived(n uint64) { s.received.Add(n) }
 // "server N blacklist T"). It replaces an earlier time, later or not.
 func (s *State) Shun(until time.Time) { s.shunned.Store(&until) }
 
+// ShunnedUntil is the end of the server's time on the blacklist; the zero time
+// if it is not on it. It may have passed.
+func (s *State) ShunnedUntil() time.Time {
+	if until := s.shunned.Load(); until != nil {
+		return *until
+	}
+	return time.Time{}
+}
+
 // Unshun takes the server off the blacklist.
 func (s *State) Unshun() { s.shunned.Store(nil) }
 

@@ -197,6 +197,20 @@ func (t *Clients) touch(i int, seen time.Duration) {
 	t.newest = i
 }
 
+// Index is the number of the slot that an address has, -1 for none.
+func (t *Clients) Index(addr netip.Addr) int {
+	var key [16]byte
+	if addr.IsValid() {
+		key = addr.As16()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i, ok := t.index[key]; ok {
+		return int(i)
+	}
+	return -1
+}
+
 // ClientInfo is a client at the moment of a snapshot.
 type ClientInfo struct {
 	Addr     netip.Addr    // the zero Addr stands for Unix peers

@@ -26,6 +26,9 @@ type Mode struct {
 // ready to use; it takes no lock.
 type Rotor struct{ last atomic.Uint64 }
 
+// Last is the index of the server that round robin chose last.
+func (r *Rotor) Last() int { return int(r.last.Load()) }
+
 // SetConfig is what a [Set] is compiled from.
 type SetConfig struct {
 	// Servers holds the slots in order: Servers[i].Index is i. A slot that

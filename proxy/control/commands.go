@@ -19,13 +19,12 @@ func (c *call) acl() error {
 	if len(c.words) == 0 {
 		return errors.New("acl wants the number of a list: " + c.cmd.usage())
 	}
+	if c.no {
+		return c.noACL(c.words[0])
+	}
 	n, err := number(c.words[0], "an access list", 0, proxy.Lists-1)
 	if err != nil {
 		return fmt.Errorf("acl: %v", err)
-	}
-	if c.no {
-		delete(c.ACLs, n)
-		return nil
 	}
 	e, err := acl.ParseEntry(c.words[1:])
 	if err != nil {
@@ -35,6 +34,23 @@ func (c *call) acl() error {
 		c.Warn(fmt.Sprintf("acl %d: %s", n, w))
 	}
 	c.ACLs[n] = append(c.ACLs[n], e)
+	return nil
+}
+
+// noACL empties a list, or the lists of a range: N or N-M.
+func (c *call) noACL(lists string) error {
+	from, to, isRange := strings.Cut(lists, "-")
+	first, err := number(from, "an access list", 0, proxy.Lists-1)
+	last := first
+	if err == nil && isRange {
+		last, err = number(to, "an access list", first, proxy.Lists-1)
+	}
+	if err != nil {
+		return fmt.Errorf("no acl: %v", err)
+	}
+	for n := first; n <= last; n++ {
+		delete(c.ACLs, n)
+	}
 	return nil
 }
 
@@ -114,6 +130,10 @@ func (c *call) headMax() error {
 }
 
 func (c *call) idleTimeout() error {
+	if c.no {
+		c.IdleTimeout = proxy.ByMode
+		return nil
+	}
 	if len(c.words) > 0 {
 		d, err := seconds(c.words[0], 0)
 		if err != nil {
@@ -129,6 +149,7 @@ func (c *call) includeFile() error {
 	if len(c.words) != 1 {
 		return errors.New("include wants a file: " + c.cmd.usage())
 	}
+	c.hushed = c.hushed || len(c.files) == 0 // not within a file that -F names
 	return c.include(c.words[0])
 }
 

@@ -6,6 +6,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,6 +22,10 @@ type Interpreter struct {
 
 	// Control is the control address as it was given, which "control" prints; empty for none.
 	Control string
+	// ConfigFile is where "write" writes to if it is not told; empty for nowhere.
+	ConfigFile string
+	// CommandLine is the flags that only the start can set, for a comment in what "write" writes.
+	CommandLine string
 	// Exit is called by "exit", where -X allows it.
 	Exit func()
 	// Reload does what HUP does; nil where nothing runs yet.
@@ -36,7 +41,10 @@ type call struct {
 	out   *strings.Builder
 	files []string // the files being included, outermost first
 	no    bool     // the command stood behind "no"
-	then  func() error
+	// hushed: the words of unknown commands are not repeated, since the file may be none of ours, and whoever asks for it over
+	// the control port need not be allowed to read it.
+	hushed bool
+	then   func() error
 }
 
 func (c *call) printf(format string, args ...any) { fmt.Fprintf(c.out, format, args...) }
@@ -88,8 +96,13 @@ func (c *call) run(words []string) error {
 	}
 	c.cmd = lookup(name)
 	switch {
+	case c.cmd == nil && c.no && c.hushed:
+		return errors.New("there is no such setting to switch off")
 	case c.cmd == nil && c.no:
 		return fmt.Errorf("no %s: there is no such setting", name)
+	case c.cmd == nil && c.hushed:
+		c.printf("do_cmd: ignoring a command that there is not\n")
+		return nil
 	case c.cmd == nil:
 		c.printf("do_cmd: ignoring command starting with '%s'\n", name)
 		return nil
@@ -131,7 +144,7 @@ func (c *call) include(path string) error {
 	for n, line := range strings.Split(strings.ReplaceAll(text, "\r", "\n"), "\n") {
 		words, err := split(line)
 		if err == nil && len(words) > 0 {
-			err = (&call{Interpreter: c.Interpreter, Draft: c.Draft, out: c.out, files: files}).run(words)
+			err = (&call{Interpreter: c.Interpreter, Draft: c.Draft, out: c.out, files: files, hushed: c.hushed}).run(words)
 		}
 		if err != nil {
 			return fmt.Errorf("%s:%d: %v", path, n+1, err)
@@ -148,9 +161,17 @@ func readFile(path string) (string, error) {
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
 		return "", fmt.Errorf("configuration file %s: expected a regular file of at most %d bytes", path, maxFile)
 	}
-	text, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return "", cannotRead(path, err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1)) // the size that the system says is 0 in /proc
+	if err != nil {
+		return "", cannotRead(path, err)
+	}
+	if len(text) > maxFile {
+		return "", fmt.Errorf("configuration file %s has more than %d bytes", path, maxFile)
 	}
 	return string(text), nil
 }

@@ -22,8 +22,14 @@ const lineMax = 64 << 10
 // patience is how long a control client may take to send its line, and to read the reply.
 const patience = 10 * time.Second
 
+// refusalPatience is how long a client that is refused may take to speak.
+const refusalPatience = time.Second
+
 // portClients is how many control connections are served at a time; more wait.
 const portClients = 64
+
+// portRefusals is how many clients at a time are told that they may not use the port; more are hung up on.
+const portRefusals = 8
 
 // Port is an open control port.
 type Port struct {
@@ -52,7 +58,7 @@ func Listen(address string, in *Interpreter, log *slog.Logger) (*Port, error) {
 
 // Serve takes commands until Close. It returns at once.
 func (p *Port) Serve() {
-	places := make(chan bool, portClients)
+	places, refusals := make(chan bool, portClients), make(chan bool, portRefusals)
 	p.wg.Go(func() {
 		for {
 			places <- true
@@ -64,6 +70,11 @@ func (p *Port) Serve() {
 				p.log.Error("control port", "why", err)
 				time.Sleep(patience / 100)
 				<-places
+				continue
+			}
+			if p.admit(c) != nil {
+				<-places // those are for others
+				p.refuse(c, refusals)
 				continue
 			}
 			p.wg.Go(func() {
@@ -96,12 +107,6 @@ func (p *Port) serve(c net.Conn) {
 	c.SetDeadline(time.Now().Add(patience)) //nolint:errcheck // a connection that is gone fails the read
 	line, err := readLine(c)
 	if err == nil {
-		// Only now: an answer to somebody who has not spoken yet may be lost, and penctl would not know that it failed.
-		if err = p.admit(c); err != nil {
-			p.log.Warn("control client refused", "client", c.RemoteAddr().String(), "why", err)
-		}
-	}
-	if err == nil {
 		p.log.Debug("do_cmd: " + line)
 		var reply string
 		reply, err = p.in.Run(line)
@@ -111,6 +116,28 @@ func (p *Port) serve(c net.Conn) {
 	if err != nil {
 		fmt.Fprintf(c, "error: %v\n", err)
 	}
+}
+
+// refuse tells a client that it may not use the port, once it has spoken: an answer given before that may be lost.
+func (p *Port) refuse(c net.Conn, refusals chan bool) {
+	p.log.Warn("control client refused", "client", c.RemoteAddr().String())
+	select {
+	case refusals <- true:
+	default:
+		c.Close()
+		return
+	}
+	p.wg.Go(func() {
+		defer func() { <-refusals }()
+		defer c.Close()
+		if p.enter(c) {
+			defer p.leave(c)
+			c.SetDeadline(time.Now().Add(refusalPatience)) //nolint:errcheck // a connection that is gone fails the read
+			if _, err := readLine(c); err == nil {
+				fmt.Fprintf(c, "error: %v\n", p.admit(c))
+			}
+		}
+	})
 }
 
 // readLine reads up to the first CR or LF, or the end.

@@ -61,49 +61,82 @@ func lookup(name string) *command {
 // settings is the commands that do something.
 func settings() []*command {
 	return []*command{
-		{"acl", "N permit|deny ADDRESS…", "append an entry to access list N; no acl N empties it", true, (*call).acl},
+		{"abuse", "HOST[:PORT…]", "server for clients that client_acl denies; no abuse: none", true, (*call).abuse},
+		{"acl", "N permit|deny ADDRESS…", "append an entry to access list N; no acl N[-M] empties lists", true, (*call).acl},
+		toggle("ascii", "debug dumps in ASCII rather than hex", func(c *proxy.Config) *bool { return &c.ASCII }),
+		number1("backlog", "connections that may wait to be accepted, for listeners opened from now on", 50, func(c *proxy.Config) *int { return &c.Backlog }),
 		setting("blacklist", "how long a failed server is left alone", 0, func(c *proxy.Config) *time.Duration { return &c.Blacklist }),
+		text("ca_dir", "DIR", "CAs for client certificates as a directory in hashed form", func(c *proxy.Config) *string { return &c.Certificates.CADir }),
+		text("ca_file", "FILE", "CAs for client certificates, or the word system", func(c *proxy.Config) *string { return &c.Certificates.CAFile }),
+		text("cert", "FILE", "certificate", func(c *proxy.Config) *string { return &c.Certificates.Cert }),
 		list("client_acl", "access list for clients", func(c *proxy.Config) *int { return &c.ClientACL }),
 		growing("clients_max", "size of the client table; it only grows", func(c *proxy.Config) *int { return &c.ClientsMax }),
+		{"close", "N", "end connection N", false, (*call).closeConnection},
+		{"connection", "[N]", "describe connection N", false, (*call).connection},
 		growing("conn_max", "simultaneous connections; it only grows", func(c *proxy.Config) *int { return &c.ConnMax }),
 		{"control", "", "print the control address", false, (*call).control},
 		list("control_acl", "access list for the control port", func(c *proxy.Config) *int { return &c.ControlACL }),
 		{"debug", "[N]", "debug level: 0, 1 (what happens to clients and servers), 2 (commands too)", false, (*call).debug},
+		toggle("dummy", "answer every request with a few words of our own", func(c *proxy.Config) *bool { return &c.Dummy }),
+		{"emergency", "HOST[:PORT…]", "server for when no other is left; no emergency: none", true, (*call).emergency},
 		{"exit", "", "end pen, if -X allows it", false, (*call).exit},
 		{"geoip", "FILE…", "GeoIP databases for country entries; no geoip closes them", true, (*call).geoip},
 		setting("handshake_timeout", "how long a TLS handshake may take, 0 for ever", 0, func(c *proxy.Config) *time.Duration { return &c.HandshakeTimeout }),
 		toggle("hash", "first choice by a hash on the client's address", func(c *proxy.Config) *bool { return &c.Mode.Hash }),
+		toggle("hash_only", "as hash, and do not remember the client's server", func(c *proxy.Config) *bool { return &c.Forgetful }),
 		{"head_max", "[BYTES]", "largest HTTP request or response head", false, (*call).headMax},
 		setting("head_timeout", "how long an HTTP request head may take, 0 for ever", 0, func(c *proxy.Config) *time.Duration { return &c.HeadTimeout }),
 		{"help", "", "list the commands", false, (*call).help},
 		toggle("http", "HTTP mode: X-Forwarded-For and its like", func(c *proxy.Config) *bool { return &c.HTTP }),
-		{"idle_timeout", "[SECONDS]", "close a connection on which nothing moves, 0 never", false, (*call).idleTimeout},
+		{"idle_timeout", "[SECONDS]", "close a connection on which nothing moves, 0 never; no idle_timeout: the default of the mode", true, (*call).idleTimeout},
+		{"idlers", "[N]", "keep N connections to the servers open in advance", false, (*call).idlers},
 		{"include", "FILE", "run the commands of a file", false, (*call).includeFile},
 		{"listen", "[ADDRESS]", "print the listening address, or replace it", false, (*call).listen},
+		text("key", "FILE", "the certificate's key", func(c *proxy.Config) *string { return &c.Certificates.Key }),
+		{"log", "[FILE|HOST:PORT]", "where requests are recorded; no log: nowhere", true, (*call).logTo},
 		{"mode", "", "print how servers are chosen", false, (*call).mode},
+		toggle("peek", "choose a server only once the client has said something", func(c *proxy.Config) *bool { return &c.Peek }),
 		{"pending_max", "N", "unfinished connects to servers", false, (*call).pendingMax},
 		{"pid", "", "print the process id", false, (*call).pid},
 		toggle("prio", "choose by priority", func(c *proxy.Config) *bool { return &c.Mode.Prio }),
 		{"recent", "[SECONDS]", "clients of the last 300 or so many seconds", false, (*call).recent},
 		{"reload", "", "do what HUP does: read the -F file and the certificates again", false, (*call).reload},
+		toggle("require_client_cert", "require a valid client certificate", func(c *proxy.Config) *bool { return &c.TLS.RequireClientCert }),
 		toggle("roundrobin", "round robin without client tracking", func(c *proxy.Config) *bool { return &c.Mode.RoundRobin }),
+		{"self_signed", "[NAME,…]", "a certificate made in memory; no self_signed: none", true, (*call).selfSigned},
 		{"server", "N [acl A] [address A] [port P] [max M] [hard H] [weight W] [prio P] [blacklist T]", "change or create server N", false, (*call).server},
 		{"servers", "", "print the servers", false, (*call).servers},
+		{"socket", "N", "the connection that descriptor N belongs to", false, (*call).socket},
+		{"source", "ADDRESS", "our address towards the servers; no source: the system's choice", true, (*call).source},
+		{"status", "", "the status page, if web_stats names its file", false, (*call).status},
 		toggle("stubborn", "no failover", func(c *proxy.Config) *bool { return &c.Mode.Stubborn }),
+		{"tcp_fastclose", "up|down|both|off", "close both sides as soon as the server's, the client's or either one has closed", false, (*call).fastClose},
 		setting("timeout", "connect time-out", 1, func(c *proxy.Config) *time.Duration { return &c.ConnectTimeout }),
+		toggle("tls_compat", "allow TLS 1.0, 1.1 and CBC suites", func(c *proxy.Config) *bool { return &c.TLS.Compat }),
+		{"tls_min", "tls1.2|tls1.3", "the oldest TLS; no tls_min: the default", true, (*call).tlsMin},
 		setting("tracking", "how long a client is remembered, 0 for ever", 0, func(c *proxy.Config) *time.Duration { return &c.Tracking }),
+		toggle("transparent", "connect to servers from the client's address (Linux, IPv4)", func(c *proxy.Config) *bool { return &c.Transparent }),
 		{"trusted_proxies", "CIDR…", "peers whose X-Forwarded-For is kept and appended to; no trusted_proxies: none", true, (*call).trustedProxies},
+		text("web_stats", "[FILE]", "file for status pages", func(c *proxy.Config) *string { return &c.WebStats }),
 		toggle("weight", "choose by weight", func(c *proxy.Config) *bool { return &c.Mode.Weight }),
 
-		toggle("abort_on_error", "accepted, without effect", func(c *proxy.Config) *bool { return &c.AbortOnError }),
-		toggle("ascii", "accepted, without effect", func(c *proxy.Config) *bool { return &c.ASCII }),
+		{"write", "[FILE]", "write all settings into a file that -F reads", false, (*call).write},
+
+		toggle("abort_on_error", "kept, without effect", func(c *proxy.Config) *bool { return &c.AbortOnError }),
+		toggle("keepalive", "kept, without effect: there are always keep-alive probes", func(c *proxy.Config) *bool { return &c.KeepAlive }),
+		toggle("tcp_nodelay", "kept, without effect: it is always so", func(c *proxy.Config) *bool { return &c.TCPNoDelay }),
+		text("ssl_ciphers", "CIPHERS", "kept, without effect in this version", func(c *proxy.Config) *string { return &c.SSL.Ciphers }),
+		{"ssl_client_renegotiation_interval", "SECONDS", "kept, without effect: nobody may renegotiate", false, (*call).renegotiation},
+		text("ssl_ocsp_response", "FILE", "kept, without effect in this version", func(c *proxy.Config) *string { return &c.SSL.OCSPResponse }),
+		{"ssl_option", "OPTION", "kept, without effect in this version", true, (*call).sslOption},
+		text("ssl_sni_path", "DIR", "kept, without effect in this version", func(c *proxy.Config) *string { return &c.SSL.SNIPath }),
 	}
 }
 
 // inert is the commands that old files may hold and that change nothing here.
 func inert() []*command {
 	var rows []*command
-	for _, name := range []string{"block", "delayed_forward", "tcp_nodelay"} {
+	for _, name := range []string{"block", "delayed_forward"} {
 		rows = append(rows, &command{name, "", "accepted, without effect", true, func(*call) error { return nil }})
 	}
 	for _, name := range []string{"epoll", "kqueue", "poll", "select"} {
@@ -115,9 +148,7 @@ func inert() []*command {
 // absent is the original's commands that this version does not have. They are refused by name.
 func absent() []*command {
 	var rows []*command
-	for _, name := range []string{"close", "connection", "dsr_if", "dsr_ip", "dummy", "idlers", "keepalive", "log", "peek",
-		"socket", "source", "ssl_ciphers", "ssl_client_renegotiation_interval", "ssl_ocsp_response", "ssl_option", "ssl_sni_path",
-		"status", "tarpit_acl", "tcp_fastclose", "transparent", "web_stats", "write"} {
+	for _, name := range []string{"dsr_if", "dsr_ip", "tarpit_acl"} {
 		rows = append(rows, &command{name: name, no: true})
 	}
 	return rows
@@ -159,6 +190,41 @@ func growing(name, help string, field func(*proxy.Config) *int) *command {
 			*f = max(*f, n)
 		}
 		c.printf("%d\n", *f)
+		return nil
+	}}
+}
+
+// number1 is a plain number.
+func number1(name, help string, min int, field func(*proxy.Config) *int) *command {
+	return &command{name, "[N]", help, false, func(c *call) error {
+		f := field(&c.Config)
+		if len(c.words) > 0 {
+			n, err := number(c.words[0], "a number", min, 1<<31-1)
+			if err != nil {
+				return fmt.Errorf("%s: %v", name, err)
+			}
+			*f = n
+		}
+		c.printf("%d\n", *f)
+		return nil
+	}}
+}
+
+// text is a word, most often the name of a file; "no NAME" empties it. It is printed if it may be asked for without one.
+func text(name, args, help string, field func(*proxy.Config) *string) *command {
+	return &command{name, args, help + "; no " + name + ": none", true, func(c *call) error {
+		f := field(&c.Config)
+		switch {
+		case c.no:
+			*f = ""
+		case len(c.words) > 0:
+			*f = c.words[0]
+		case args[0] != '[':
+			return fmt.Errorf("%s wants a value: %s", name, c.cmd.usage())
+		}
+		if !c.no && args[0] == '[' && *f != "" {
+			c.printf("%s\n", *f)
+		}
 		return nil
 	}}
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -26,7 +27,7 @@ func split(line string) ([]string, error) {
 		}
 		end := strings.IndexByte(line[1:], '"')
 		if end < 0 {
-			return nil, fmt.Errorf("a quote is not closed: %s", line)
+			return nil, errors.New("a quote is not closed")
 		}
 		words, line = append(words, line[1:1+end]), line[end+2:]
 	}

@@ -15,7 +15,8 @@ type HTTPConfig struct {
 	HeadLimit   int           // bytes of the largest request or response head
 	HeadTimeout time.Duration // for a whole request head, from its first byte on; for the first one, from now on
 	Idle        time.Duration // between requests, and for each read and write within one
-	TunnelIdle  time.Duration // after an upgrade
+	// IdleNow is asked for Idle before each request; nil: it stays as it is.
+	IdleNow func() time.Duration
 
 	// Connect chooses a server and connects to it. The error is ErrNoServer where none may be tried at present.
 	Connect func() (*Stream, error)
@@ -24,6 +25,13 @@ type HTTPConfig struct {
 	// Refused is told of a request that was answered by us rather than by a server.
 	Refused func(status int, why error)
 	Meter   Meter // told from two goroutines while a body goes up and a response comes down
+
+	// Asked is shown each request, from its first line on, once there is a server for it; nil: nobody looks.
+	Asked func(request []byte)
+	// SeenUp and SeenDown are shown what is sent to the server and to the client; nil: nobody looks.
+	SeenUp, SeenDown func([]byte)
+	// Tunnel carries bytes both ways after an upgrade and returns when that is over; nil: Raw without an idle time-out.
+	Tunnel func(client, server *Stream)
 }
 
 // ErrNoServer is the error of a Connect that found no server to try: the client gets 503 rather than 502.
@@ -125,6 +133,9 @@ func untilOrForever(now, by time.Time, limit time.Duration) time.Duration {
 // awaitRequest waits for a request's first bytes, holding no buffer.
 func (x *exchange) awaitRequest() bool {
 	x.release()
+	if x.IdleNow != nil {
+		x.Idle = x.IdleNow()
+	}
 	now, patience := time.Now(), x.Idle
 	if x.served == 0 {
 		patience, x.headBy = x.HeadTimeout, now.Add(x.HeadTimeout)
@@ -145,6 +156,9 @@ func (x *exchange) forwardRequest() bool {
 	if !x.freshServer() {
 		return false
 	}
+	if x.Asked != nil {
+		x.Asked(x.out.b)
+	}
 	if err := x.send(); err != nil && !x.again(err) {
 		return false
 	}
@@ -157,6 +171,9 @@ func (x *exchange) forwardRequest() bool {
 // send writes the request in hand to the server.
 func (x *exchange) send() error {
 	x.server.sock.expectWrite(time.Now(), x.Idle)
+	if x.SeenUp != nil {
+		x.SeenUp(x.out.b)
+	}
 	err := x.server.write(x.out.b)
 	if err == nil {
 		x.Meter.Up(int64(len(x.out.b)))
@@ -293,5 +310,9 @@ func (x *exchange) tunnel() {
 		x.Meter.Up(int64(len(x.in.b)))
 	}
 	x.release()
-	Raw(x.client, x.server, x.TunnelIdle, x.Meter)
+	if x.Tunnel == nil {
+		Raw(x.client, x.server, 0, x.Meter)
+		return
+	}
+	x.Tunnel(x.client, x.server)
 }

@@ -161,6 +161,9 @@ func (x *exchange) reply() bool {
 		return true
 	}
 	x.client.sock.expectWrite(time.Now(), x.Idle)
+	if x.SeenDown != nil {
+		x.SeenDown(x.out.b)
+	}
 	if err := x.client.write(x.out.b); err != nil {
 		x.abandon()
 		return false

@@ -43,7 +43,8 @@ type Socket struct {
 	readErr error
 	yields  bool // Read answers errNotReady instead of waiting
 	peeked  [1]byte
-	silent  bool // what peek found
+	silent  bool // what peek found: open, and nothing to read
+	spoke   bool // open, and something to read
 
 	readBy  time.Time // the deadlines that are set; the zero time if none
 	writeBy time.Time
@@ -145,9 +146,24 @@ func (s *Socket) alive() bool {
 	return s.raw.Control(s.look) == nil && s.silent
 }
 
+// Usable reports whether the peer has kept the socket open. It may have sent something, as servers do that speak first.
+func (s *Socket) Usable() bool {
+	return s.ahead != nil || s.raw.Control(s.look) == nil && (s.silent || s.spoke)
+}
+
+// FD is the socket's descriptor, for people; -1 once it is closed.
+func (s *Socket) FD() int {
+	n := -1
+	if s.raw.Control(func(fd uintptr) { n = int(fd) }) != nil {
+		return -1
+	}
+	return n
+}
+
 func (s *Socket) peek(fd uintptr) {
-	_, _, err := syscall.Recvfrom(int(fd), s.peeked[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	n, _, err := syscall.Recvfrom(int(fd), s.peeked[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	s.silent = err == syscall.EAGAIN
+	s.spoke = err == nil && n > 0
 }
 
 // expectRead lets reads end d from now at the earliest, d and an eighth at the latest (so that a busy connection does not

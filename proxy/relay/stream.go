@@ -97,6 +97,9 @@ func (s *Stream) Farewell(message []byte) {
 	}
 }
 
+// Await waits until the peer has sent something, without taking it.
+func (s *Stream) Await() error { return s.sock.wait() }
+
 // reset ends the stream so that the peer sees an error rather than an orderly end.
 func (s *Stream) reset() {
 	if c, ok := s.sock.Conn.(*net.TCPConn); ok {

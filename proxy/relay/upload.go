@@ -16,6 +16,7 @@ type upload struct {
 	body           *httpx.Body
 	idle           time.Duration
 	meter          Meter
+	seen           func([]byte)
 
 	complete atomic.Bool // the body's last byte has been read; set before that byte is passed on
 	stopping atomic.Bool
@@ -30,7 +31,7 @@ var (
 )
 
 func (x *exchange) startUpload() {
-	u := &upload{client: x.client, server: x.server, in: &x.in, body: &x.req.Body, idle: x.Idle, meter: x.Meter,
+	u := &upload{client: x.client, server: x.server, in: &x.in, body: &x.req.Body, idle: x.Idle, meter: x.Meter, seen: x.SeenUp,
 		done: make(chan struct{})}
 	x.upload = u
 	go u.run()
@@ -67,6 +68,9 @@ func (u *upload) chunk() error {
 	part := u.in.b[:out]
 	u.in.drop(taken) // also where the write fails: what is left in the store is where the next request begins
 	u.server.sock.expectWrite(time.Now(), u.idle)
+	if u.seen != nil {
+		u.seen(part)
+	}
 	if err := u.server.write(part); err != nil {
 		return errServerEnd
 	}

@@ -1,0 +1,158 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"edgepen/certs"
+	"edgepen/proxy"
+	"edgepen/proxy/backend"
+)
+
+func (c *call) abuse() error     { return c.extraServer(&c.Abuse) }
+func (c *call) emergency() error { return c.extraServer(&c.Emergency) }
+
+// extraServer is a server outside the table.
+func (c *call) extraServer(to *backend.Spec) error {
+	switch {
+	case c.no:
+		*to = backend.Spec{}
+		return nil
+	case len(c.words) != 1:
+		return fmt.Errorf("%s wants a server: %s", c.cmd.name, c.cmd.usage())
+	}
+	var port uint16
+	if len(c.Listeners) > 0 {
+		port = proxy.ListenPort(c.Listeners[0].Address)
+	}
+	spec, err := backend.ParseSpec(c.words[0], port)
+	if err == nil && spec.Port == 0 && !spec.IsUnix() {
+		err = fmt.Errorf("server %q needs a port", c.words[0])
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %v", c.cmd.name, err)
+	}
+	*to = spec
+	return nil
+}
+
+// fastCloseWords are the words of tcp_fastclose by their number.
+var fastCloseWords = []string{proxy.FastCloseOff: "off", proxy.FastCloseUp: "up", proxy.FastCloseDown: "down", proxy.FastCloseBoth: "both"}
+
+func (c *call) fastClose() error {
+	if len(c.words) == 0 {
+		c.printf("do_cmd: ignoring tcp_fastclose without argument\n")
+		return nil
+	}
+	n := slices.Index(fastCloseWords, c.words[0])
+	if n < 0 {
+		return fmt.Errorf("tcp_fastclose: unknown word %q; expected up, down, both or off", c.words[0])
+	}
+	c.FastClose = proxy.FastClose(n)
+	return nil
+}
+
+func (c *call) idlers() error {
+	if len(c.words) > 0 {
+		n, err := number(c.words[0], "connections", 0, 65536)
+		if err != nil {
+			return fmt.Errorf("idlers: %v", err)
+		}
+		c.Config.Idlers = n
+		return nil
+	}
+	c.printf("Idlers: %d/%d\n", c.Draft.Idlers(), c.Config.Idlers)
+	return nil
+}
+
+func (c *call) logTo() error {
+	switch {
+	case c.no:
+		c.Log = ""
+	case len(c.words) > 0:
+		c.Log = c.words[0]
+	}
+	if !c.no && c.Log != "" {
+		c.printf("%s\n", c.Log)
+	}
+	return nil
+}
+
+func (c *call) renegotiation() error {
+	if len(c.words) == 0 {
+		return errors.New("ssl_client_renegotiation_interval wants seconds: " + c.cmd.usage())
+	}
+	d, err := seconds(c.words[0], 0)
+	if err != nil {
+		return fmt.Errorf("ssl_client_renegotiation_interval: %v", err)
+	}
+	c.SSL.RenegotiationInterval = d
+	return nil
+}
+
+func (c *call) selfSigned() error {
+	switch {
+	case c.no:
+		c.Certificates.SelfSigned = ""
+	case len(c.words) > 0:
+		c.Certificates.SelfSigned = c.words[0]
+	default:
+		c.Certificates.SelfSigned = certs.DefaultNames
+	}
+	return nil
+}
+
+func (c *call) source() error {
+	if c.no {
+		c.Source = netip.Addr{}
+		return nil
+	}
+	if len(c.words) == 0 {
+		return errors.New("source wants an address: " + c.cmd.usage())
+	}
+	a, err := netip.ParseAddr(c.words[0])
+	if err != nil {
+		c.printf("unable to set source address to '%s'", c.words[0])
+		return nil
+	}
+	c.Source = a.Unmap()
+	return nil
+}
+
+// sslOptions are the options that the original knows.
+var sslOptions = []string{"no_sslv2", "no_sslv3", "no_tlsv1", "no_tlsv1.1", "no_tlsv1.2", "cipher_server_preference"}
+
+func (c *call) sslOption() error {
+	if c.no {
+		c.SSL.Options = ""
+		return nil
+	}
+	if len(c.words) == 0 {
+		return errors.New("ssl_option wants an option: " + c.cmd.usage())
+	}
+	if !slices.Contains(sslOptions, c.words[0]) {
+		return fmt.Errorf("ssl_option: unknown option %q; expected one of %s", c.words[0], strings.Join(sslOptions, ", "))
+	}
+	c.SSL.Options = strings.Join(union(strings.Fields(c.SSL.Options), c.words), " ")
+	return nil
+}
+
+func (c *call) tlsMin() error {
+	if c.no {
+		c.TLS.MinVersion = ""
+		return nil
+	}
+	if len(c.words) == 0 {
+		return errors.New("tls_min wants a version: " + c.cmd.usage())
+	}
+	switch v := c.words[0]; v {
+	case "ssl23", "ssl2", "ssl3", "tls1", "tls1.2", "tls1.3":
+		c.TLS.MinVersion = v
+	default:
+		return fmt.Errorf("protocol version %s not known; expected tls1.2 or tls1.3 (or ssl23, ssl2, ssl3, tls1 for the default)", v)
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package control
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"edgepen/acl"
+	"edgepen/proxy"
+	"edgepen/proxy/backend"
+)
+
+// random makes configurations.
+type random struct{ *rand.Rand }
+
+func (r random) on() bool { return r.IntN(2) == 0 }
+
+func (r random) seconds(min int) time.Duration { return time.Duration(min+r.IntN(100)) * time.Second }
+
+func (r random) word(words ...string) string { return words[r.IntN(len(words))] }
+
+func (r random) file() string {
+	return r.word("", "/etc/pen/file", "relative", "/path/with blanks/file", "#odd", "tab\there", "no")
+}
+
+func (r random) spec() backend.Spec {
+	return backend.Spec{Address: r.word("www1", "127.0.0.1", "2001:db8::1"), Port: uint16(1 + r.IntN(65535)), Max: r.IntN(9), Hard: r.IntN(9),
+		Weight: r.IntN(9), Prio: r.IntN(9) - 4}
+}
+
+func (r random) entry(t *testing.T) acl.Entry {
+	words := strings.Fields(r.word("permit", "deny") + " " +
+		r.word("192.0.2.1", "10.0.0.0 255.0.0.0", "10.1.2.0/24", "10.0.0.1 255.0.0.255", "2001:db8::/32", "::1", "country SE", "all"))
+	e, err := acl.ParseEntry(words)
+	if err != nil {
+		t.Fatal(words, err)
+	}
+	return e
+}
+
+func (r random) config(t *testing.T) proxy.Config {
+	c := proxy.DefaultConfig()
+	for range r.IntN(5) {
+		s := r.spec()
+		s.ACL = r.IntN(proxy.Lists)
+		c.Servers = append(c.Servers, s)
+	}
+	if r.on() {
+		c.Servers = append(c.Servers, backend.Spec{}, backend.Spec{Address: "/run/socket", Port: 1}) // an empty slot, a Unix socket
+	}
+	if r.on() {
+		c.Emergency, c.Abuse = r.spec(), backend.Spec{Address: "/run/abuse", Port: 1}
+	}
+	c.Mode = backend.Mode{RoundRobin: r.on(), Hash: r.on(), Weight: r.on(), Prio: r.on(), Stubborn: r.on()}
+	for range r.IntN(4) {
+		n := r.IntN(proxy.Lists)
+		for range 1 + r.IntN(4) {
+			c.ACLs[n] = append(c.ACLs[n], r.entry(t))
+		}
+	}
+	c.ClientACL, c.ControlACL = r.IntN(proxy.Lists), r.IntN(proxy.Lists)
+	r.settings(&c)
+	r.tls(&c)
+	return c
+}
+
+func (r random) settings(c *proxy.Config) {
+	c.Forgetful, c.HTTP, c.Peek, c.Dummy, c.Transparent, c.ASCII = r.on(), r.on(), r.on(), r.on(), r.on(), r.on()
+	c.AbortOnError, c.KeepAlive, c.TCPNoDelay = r.on(), r.on(), r.on()
+	c.Blacklist, c.Tracking, c.ConnectTimeout = r.seconds(0), r.seconds(0), r.seconds(1)
+	c.HeadTimeout, c.HandshakeTimeout = r.seconds(0), r.seconds(0)
+	if r.on() {
+		c.IdleTimeout = r.seconds(0)
+	}
+	c.ClientsMax, c.ConnMax, c.PendingMax, c.Backlog = 5000+r.IntN(99), 600+r.IntN(99), 1+r.IntN(99), 50+r.IntN(99)
+	c.HeadMax, c.Idlers, c.Debug = 1024+r.IntN(9999), r.IntN(9), r.IntN(4)
+	c.FastClose = proxy.FastClose(r.IntN(4))
+	if r.on() {
+		c.Source = netip.MustParseAddr(r.word("192.0.2.1", "2001:db8::1"))
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+		c.GeoIP = []string{"/a b.mmdb", "c.mmdb"}
+	}
+	c.Log, c.WebStats = r.file(), r.file()
+}
+
+func (r random) tls(c *proxy.Config) {
+	s := &c.Certificates
+	s.Cert, s.Key, s.CAFile, s.CADir, s.SelfSigned = r.file(), r.file(), r.file(), r.file(), r.word("", "localhost", "a,b")
+	c.TLS.RequireClientCert, c.TLS.Compat, c.TLS.MinVersion = r.on(), r.on(), r.word("", "ssl23", "tls1.3")
+	c.SSL = proxy.SSL{Ciphers: r.word("", "HIGH:!aNULL"), Options: r.word("", "no_sslv3", "no_tlsv1 cipher_server_preference"),
+		OCSPResponse: r.file(), SNIPath: r.file(), RenegotiationInterval: r.seconds(0)}
+}
+
+// TestLoadIsTheInverseOfWrite: whatever is set, the file that write writes makes it again, of the defaults and of anything else.
+func TestLoadIsTheInverseOfWrite(t *testing.T) {
+	for seed := range uint64(300) {
+		r := random{rand.New(rand.NewPCG(seed, 1))}
+		want, before := r.config(t), proxy.DefaultConfig()
+		if r.on() {
+			before = r.config(t)
+			before.Servers, before.ClientsMax, before.ConnMax = nil, 1, 1 // these only grow
+		}
+		in := interpreter()
+		set(t, in, before)
+		if _, err := in.Load(file(t, "cfg", Text(&want))); err != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, err, Text(&want))
+		}
+		if got := in.Proxy.Config(); !reflect.DeepEqual(got, want) {
+			t.Fatalf("seed %d:\n got %+v\nwant %+v\n%s", seed, got, want, Text(&want))
+		}
+	}
+}
+
+func set(t *testing.T, in *Interpreter, c proxy.Config) {
+	t.Helper()
+	if err := in.Proxy.Update(func(d *proxy.Draft) error { d.Config = c; return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestEverySettingIsWritten: a field of the configuration that write does not know would be lost without a word.
+func TestEverySettingIsWritten(t *testing.T) {
+	startOnly := map[string]bool{"Listeners": true, "ExitEnabled": true}
+	r := random{rand.New(rand.NewPCG(7, 7))}
+	base := proxy.DefaultConfig()
+	changed := map[string]bool{}
+	for range 50 {
+		c := reflect.ValueOf(r.config(t))
+		for i := range c.NumField() {
+			if !reflect.DeepEqual(c.Field(i).Interface(), reflect.ValueOf(base).Field(i).Interface()) {
+				changed[c.Type().Field(i).Name] = true
+			}
+		}
+	}
+	for i := range reflect.TypeFor[proxy.Config]().NumField() {
+		if name := reflect.TypeFor[proxy.Config]().Field(i).Name; !changed[name] && !startOnly[name] {
+			t.Errorf("no test writes and reads %s", name)
+		}
+	}
+}
+
+func TestWriteReplacesTheFile(t *testing.T) {
+	in := interpreter()
+	in.CommandLine = "pen -f -F 'cfg' 80"
+	if _, err := in.Run("write"); err == nil || !strings.HasPrefix(err.Error(), "write wants a file") {
+		t.Error(err)
+	}
+	in.ConfigFile = file(t, "cfg", "hash\n")
+	if reply, err := in.Run("write"); err != nil || reply != "" {
+		t.Errorf("%q, %v", reply, err)
+	}
+	text, err := os.ReadFile(in.ConfigFile)
+	if err != nil || !strings.HasPrefix(string(text), "# Generated by pen ") || !strings.Contains(string(text), "\n# pen -f -F 'cfg' 80\nno acl 10-255\nno acl 0\n") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if _, err := in.Run("write " + filepath.Join(t.TempDir(), "no", "where")); err == nil {
+		t.Error("a file in no directory was written")
+	}
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(in.ConfigFile), ".pen-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if _, err := in.Load(in.ConfigFile); err != nil {
+		t.Error(fmt.Errorf("what was written cannot be read: %w", err))
+	}
+}

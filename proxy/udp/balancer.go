@@ -1,0 +1,427 @@
+package udp
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"edgepen/proxy/backend"
+)
+
+const (
+	// triesMax is how many servers one datagram is tried on. Failed servers are
+	// blacklisted and so not chosen again; the limit is for a policy that does
+	// choose them again, where a refusal would otherwise cause the next.
+	triesMax = 64
+	// heldMax is how many bytes of first datagrams are kept in all.
+	heldMax = 1 << 20
+	// datagramMax is the longest datagram that is passed on: more than UDP can
+	// carry, and longer ones on Unix sockets are dropped.
+	datagramMax = 1 << 16
+)
+
+var (
+	errSilent     = errors.New("no answer to the datagrams sent to it")
+	errUnresolved = errors.New("its name is not resolved")
+)
+
+// flow is the traffic of one client address and port.
+type flow struct {
+	key    string         // the client's address as the engine sees it
+	client netip.AddrPort // the same for the policy
+	route  Route
+	health *health
+	epoch  int    // health.failures when the flow came to the server
+	addr   int    // which of the server's addresses up is connected to
+	up     socket // towards the server; nil once the flow has ended
+	sent   bool   // something was sent through up
+	held   []byte // the first datagram sent through up, while its fate is unknown
+	tries  int    // servers that failed since the client's last datagram
+	used   time.Duration
+
+	newer, older *flow // owned by the table
+
+	peer    net.Addr // the goroutines' engine: where answers go
+	control []byte   // the event loop: the control message to answer with
+	first   int      // the event loop: the datagrams of this round
+	last    int
+}
+
+// health is what is known of a server from the datagrams of all its flows.
+type health struct {
+	failures   int
+	unanswered int
+}
+
+// socket is a flow's connection to its server.
+type socket interface {
+	// send sends datagrams in order. If not all could be sent, the error says
+	// why the first of the rest could not.
+	send(datagrams [][]byte) (sent int, err error)
+	close()
+}
+
+// endpoint is one address of a server.
+type endpoint struct {
+	addr netip.AddrPort
+	path string // of a Unix socket; empty for none
+}
+
+// balancer is the flows of a listener and what becomes of them. It has one owner
+// at a time.
+type balancer struct {
+	server   *Server
+	policy   Policy
+	dial     func(f *flow, to endpoint) (socket, error)
+	deadline func(time.Time) error // when the owner is to call tend at the latest; zero for never
+
+	cfg      *Config
+	table    *table
+	health   map[*backend.State]*health // grows with the number of servers there ever were
+	start    time.Time
+	now      time.Duration // since start; as of this round
+	armed    bool          // a deadline is set
+	held     int           // bytes in all flows' held
+	troubled time.Duration // when Trouble may be called again
+}
+
+func newBalancer(s *Server, p Policy) *balancer {
+	return &balancer{server: s, policy: p, cfg: s.cfg.Load(), table: newTable(),
+		health: make(map[*backend.State]*health), start: time.Now()}
+}
+
+// tick begins a round.
+func (b *balancer) tick() { b.now = time.Since(b.start) }
+
+// tend ends what is too old or too many, and sets the next deadline.
+func (b *balancer) tend() {
+	for {
+		b.tick()
+		b.cfg = b.server.cfg.Load()
+		for b.table.len() > max(b.cfg.FlowsMax, 1) {
+			b.end(b.table.oldest())
+		}
+		idle := b.cfg.Idle
+		for f := b.table.oldest(); f != nil && idle > 0 && b.now-f.used >= idle; f = b.table.oldest() {
+			b.end(f)
+		}
+		next := time.Time{}
+		f := b.table.oldest()
+		b.armed = f != nil && idle > 0
+		if b.armed {
+			next = b.start.Add(f.used + idle)
+		}
+		b.deadline(next)
+		// Reconfigure sets a deadline too, which the one just set may have undone.
+		if b.cfg == b.server.cfg.Load() {
+			return
+		}
+	}
+}
+
+// needsTending reports whether tend must be called before the owner waits.
+func (b *balancer) needsTending() bool {
+	return b.cfg != b.server.cfg.Load() || !b.armed && b.cfg.Idle > 0 && b.table.len() > 0
+}
+
+// admit makes a flow for a client that has none; nil if no server takes it.
+func (b *balancer) admit(key []byte, client netip.AddrPort) *flow {
+	f := &flow{key: string(key), client: client, used: b.now, first: -1}
+	if !b.place(f, nil) {
+		return nil
+	}
+	for b.table.len() >= max(b.cfg.FlowsMax, 1) {
+		b.end(b.table.oldest())
+	}
+	b.table.add(f)
+	b.server.flows.Store(int64(b.table.len()))
+	return f
+}
+
+// up passes datagrams from the client to the server.
+func (b *balancer) up(f *flow, datagrams [][]byte) {
+	b.table.touch(f)
+	f.used = b.now
+	f.tries = 0
+	if !b.settle(f) {
+		return
+	}
+	b.send(f, datagrams)
+}
+
+// settle moves a flow whose server failed meanwhile, and reports whether it has a server.
+func (b *balancer) settle(f *flow) bool {
+	limit := b.cfg.Unanswered
+	switch {
+	case f.epoch != f.health.failures:
+		held := b.release(f)
+		b.disconnect(f)
+		b.policy.Ended(f.route.Server)
+		if !b.place(f, nil) { // perhaps the same server, which is back
+			b.forget(f)
+			return false
+		}
+		b.again(f, held)
+	case limit > 0 && f.health.unanswered >= limit:
+		b.refused(f, errSilent)
+	}
+	return f.up != nil
+}
+
+// send sends datagrams to the flow's server, or to the next one where that one
+// refuses them. What cannot be sent for another reason, such as its length, is dropped.
+func (b *balancer) send(f *flow, datagrams [][]byte) {
+	for len(datagrams) > 0 && f.up != nil {
+		n, err := f.up.send(datagrams)
+		b.wentUp(f, datagrams[:n])
+		datagrams = datagrams[n:]
+		switch {
+		case err == nil:
+			return
+		case serverFault(err):
+			b.refused(f, err)
+		default:
+			datagrams = datagrams[1:]
+		}
+	}
+}
+
+// refused moves a flow that its server does not want, with the datagram that the server did not get.
+func (b *balancer) refused(f *flow, why error) {
+	held := b.release(f)
+	if b.failover(f, why) {
+		b.again(f, held)
+	}
+}
+
+// again sends what was kept for an earlier server, nil for nothing.
+func (b *balancer) again(f *flow, held []byte) {
+	if held != nil {
+		b.send(f, [][]byte{held})
+	}
+}
+
+// broken hears of an error that the flow's socket had without a datagram being sent.
+func (b *balancer) broken(f *flow, why error) {
+	switch {
+	case !serverFault(why):
+		b.trouble(why)
+	case f.held == nil && f.addr+1 >= len(f.route.Server.Addrs) && !f.route.Server.IsUnix():
+		// There is nothing to send: the next server is chosen when there is.
+		b.disconnect(f)
+		b.fail(f, why)
+		b.forget(f)
+	default:
+		b.refused(f, why)
+	}
+}
+
+// failover takes the flow from its server to the next address of it, or to the
+// next server. If there is none, the flow has ended.
+func (b *balancer) failover(f *flow, why error) bool {
+	b.disconnect(f)
+	f.tries++
+	f.health.unanswered = 0
+	next := f.addr + 1
+	if f.route.Server.IsUnix() && why != errSilent {
+		next = 0 // its file may be another one by now; if not, connect says so
+	}
+	if f.tries < triesMax && b.connect(f, next) == nil {
+		return true
+	}
+	b.fail(f, why)
+	if f.tries < triesMax && b.place(f, f.route.Server) {
+		return true
+	}
+	b.forget(f)
+	return false
+}
+
+// place gives the flow a server and connects to it; leaving is the server that it comes from, if any.
+func (b *balancer) place(f *flow, leaving *backend.Server) bool {
+	for ; f.tries < triesMax; f.tries++ {
+		route, ok := b.policy.Choose(f.client)
+		if !ok {
+			return false
+		}
+		f.route, f.health = route, b.healthOf(route.Server)
+		f.epoch = f.health.failures
+		if leaving != nil && leaving.State == route.Server.State {
+			b.policy.Ended(route.Server)
+			return false
+		}
+		err := b.connect(f, 0)
+		if err == nil {
+			return true
+		}
+		if !serverFault(err) {
+			b.policy.Ended(route.Server)
+			b.trouble(err)
+			return false
+		}
+		b.fail(f, err)
+		leaving = route.Server
+	}
+	return false
+}
+
+// connect connects the flow to its server, at the first address from number from on that allows it.
+func (b *balancer) connect(f *flow, from int) error {
+	srv := f.route.Server
+	if srv.IsUnix() {
+		if from > 0 {
+			return errUnresolved
+		}
+		return b.open(f, 0, endpoint{path: srv.Address})
+	}
+	err := errUnresolved
+	for i := from; i < len(srv.Addrs); i++ {
+		if err = b.open(f, i, endpoint{addr: srv.Addrs[i]}); err == nil || !serverFault(err) {
+			return err
+		}
+	}
+	return err
+}
+
+func (b *balancer) open(f *flow, number int, to endpoint) error {
+	up, err := b.dial(f, to)
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		// The limit on descriptors came before the limit on flows.
+		if oldest := b.table.oldest(); oldest != nil && oldest != f {
+			b.trouble(err)
+			b.end(oldest)
+			up, err = b.dial(f, to)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	f.up, f.addr, f.sent = up, number, false
+	return nil
+}
+
+func (b *balancer) healthOf(srv *backend.Server) *health {
+	h := b.health[srv.State]
+	if h == nil {
+		h = &health{}
+		b.health[srv.State] = h
+	}
+	return h
+}
+
+// wentUp notes datagrams that were sent to the server.
+func (b *balancer) wentUp(f *flow, datagrams [][]byte) {
+	if len(datagrams) == 0 {
+		return
+	}
+	bytes := 0
+	for _, d := range datagrams {
+		bytes += len(d)
+		if b.cfg.Tap != nil {
+			b.cfg.Tap(f.client, f.route.Server, true, d)
+		}
+	}
+	f.route.Server.AddSent(uint64(bytes))
+	if f.route.Client != nil {
+		f.route.Client.AddReceived(uint64(bytes))
+	}
+	f.health.unanswered += len(datagrams)
+	if f.sent || len(datagrams) > 1 || f.route.Server.IsUnix() { // what a Unix socket takes has arrived
+		b.release(f)
+	} else {
+		b.hold(f, datagrams[0])
+	}
+	f.sent = true
+}
+
+// wentDown notes n datagrams of so many bytes that the server sent to the client.
+func (b *balancer) wentDown(f *flow, n, bytes int) {
+	b.table.touch(f)
+	f.used = b.now
+	f.route.Server.AddReceived(uint64(bytes))
+	if f.route.Client != nil {
+		f.route.Client.AddSent(uint64(bytes))
+	}
+	f.health.unanswered = 0
+	if f.held != nil {
+		b.release(f)
+	}
+}
+
+// hold keeps a datagram until there is a sign that the server got it.
+func (b *balancer) hold(f *flow, datagram []byte) {
+	if b.held+len(datagram) > heldMax {
+		return
+	}
+	b.held += len(datagram)
+	f.held = append(make([]byte, 0, max(len(datagram), 1)), datagram...)
+}
+
+// release gives back what hold kept, nil for nothing.
+func (b *balancer) release(f *flow) []byte {
+	held := f.held
+	b.held -= len(held)
+	f.held = nil
+	return held
+}
+
+// end ends a flow whose server has done nothing wrong.
+func (b *balancer) end(f *flow) {
+	b.disconnect(f)
+	b.policy.Ended(f.route.Server)
+	b.forget(f)
+}
+
+func (b *balancer) endAll() {
+	for f := b.table.oldest(); f != nil; f = b.table.oldest() {
+		b.end(f)
+	}
+}
+
+func (b *balancer) disconnect(f *flow) {
+	f.up.close()
+	f.up = nil
+}
+
+// fail counts a failure of the flow's server and gives the slot back.
+func (b *balancer) fail(f *flow, why error) {
+	f.health.failures++
+	f.health.unanswered = 0
+	b.policy.Failed(f.route.Server, why)
+}
+
+// forget removes a flow that has no server any more.
+func (b *balancer) forget(f *flow) {
+	b.release(f)
+	b.table.remove(f)
+	b.server.flows.Store(int64(b.table.len()))
+}
+
+func (b *balancer) trouble(why error) {
+	if b.cfg.Trouble == nil || b.now < b.troubled {
+		return
+	}
+	b.troubled = b.now + time.Second
+	b.cfg.Trouble(why)
+}
+
+// serverFault reports whether an error of a flow's socket says that the server
+// is not there: what ICMP reports of a connected socket, and what connect(2)
+// says of an address without a route or a Unix socket without a server.
+func serverFault(err error) bool {
+	if err == errUnresolved {
+		return true
+	}
+	var n syscall.Errno
+	if !errors.As(err, &n) {
+		return false
+	}
+	switch n {
+	case syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ENOTCONN, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN,
+		syscall.ENOPROTOOPT, syscall.ENOENT, syscall.EACCES, syscall.EPROTOTYPE, syscall.ENOTSOCK, syscall.EDESTADDRREQ, syscall.EAFNOSUPPORT:
+		return true
+	}
+	return false
+}

@@ -76,6 +76,14 @@ type Config struct {
 	Peek        bool // choose a server only once the client has said something
 	Dummy       bool // answer every request ourselves
 
+	UDP           bool          // -U: datagrams instead of connections; only the start can set it
+	UDPUnanswered int           // datagrams without an answer that make a server count as failed; 0: any number
+	Resolve       time.Duration // how often the servers' names are looked up again; 0: only at HUP
+
+	DSRInterface string // dsr_if: direct server return on this interface; only the start can set it
+	DSRAddress   string // dsr_ip: kept, without effect, as in the original
+	TarpitACL    int    // with direct server return: addresses whose callers are kept waiting; -1: none
+
 	Log         string   // -l: file, or host:port of a penlogd; empty: none
 	WebStats    string   // -w
 	GeoIP       []string // databases
@@ -122,6 +130,8 @@ func DefaultConfig() Config {
 		HeadMax:          64 << 10,
 		HeadTimeout:      30 * time.Second,
 		HandshakeTimeout: 10 * time.Second,
+		Resolve:          time.Minute,
+		TarpitACL:        -1,
 		SSL:              SSL{RenegotiationInterval: time.Hour},
 	}
 }
@@ -170,6 +180,13 @@ func (c *Config) usesTLS(l Listener) bool {
 
 // check finds what cannot be run, before anything is opened.
 func (c *Config) check() error {
+	if c.UDP && (c.HTTP || !c.Certificates.Empty()) {
+		return fmt.Errorf("UDP (-U) carries datagrams as they are: it goes with neither TLS (-E, --self-signed) nor HTTP mode (-H)")
+	}
+	if c.DSRInterface != "" {
+		_, _, err := c.service()
+		return err
+	}
 	given := map[string]bool{}
 	for _, l := range c.Listeners {
 		_, addr, err := SplitListen(l.Address)

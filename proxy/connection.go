@@ -207,11 +207,11 @@ func (c *connection) connect() (*relay.Stream, error) {
 
 // reach takes an idle connection to a server, or makes a new one.
 func (c *connection) reach(srv *backend.Server, snap *snapshot) (*relay.Socket, error) {
-	from := dialFrom{source: snap.Source}
-	if snap.Transparent && c.addr.Is4() {
-		from.client = c.addr
-	} else if s := c.p.idlers.take(srv); s != nil {
-		return s, nil
+	from := snap.dialFrom(c.addr)
+	if !from.client.IsValid() {
+		if s := c.p.idlers.take(srv); s != nil {
+			return s, nil
+		}
 	}
 	return c.p.dial(srv, from, snap.ConnectTimeout)
 }

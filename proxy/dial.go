@@ -51,6 +51,15 @@ func dialAny(ctx context.Context, srv *backend.Server, from dialFrom) (net.Conn,
 	return nil, failed
 }
 
+// dialFrom is where connections for a client come from.
+func (s *snapshot) dialFrom(client netip.Addr) dialFrom {
+	from := dialFrom{source: s.Source}
+	if s.Transparent && client.Is4() {
+		from.client = client
+	}
+	return from
+}
+
 func (from dialFrom) dialer() *net.Dialer {
 	d := &net.Dialer{KeepAlive: -1, Control: func(network, _ string, raw syscall.RawConn) error {
 		return from.prepare(network, raw)

@@ -14,14 +14,17 @@ import (
 	"time"
 
 	"edgepen/proxy/relay"
+	"edgepen/proxy/udp"
 )
 
 // listener is an open listening address. Whether it speaks TLS is the snapshot's to say.
 type listener struct {
 	Listener // as it was when it was opened
 	p        *Proxy
-	ln       net.Listener
-	port     string // the port that was bound, "" for a Unix socket
+	ln       net.Listener   // nil for datagrams
+	packets  net.PacketConn // nil for connections, and once flows has it
+	flows    *udp.Server    // nil for connections, and before it has begun to serve
+	port     string         // the port that was bound, "" for a Unix socket
 	closed   atomic.Bool
 
 	complained time.Time // when an error was last logged; for acceptLoop alone
@@ -31,6 +34,9 @@ type listener struct {
 // left over, which stays open until the caller closes it. On an error nothing has changed. An address that stays is not
 // opened anew when TLS begins or ends there: clients in its queue would be lost, and a Unix socket's path with the old one.
 func (p *Proxy) openListeners(c Config) (added, gone []*listener, err error) {
+	if c.DSRInterface != "" {
+		return nil, nil, nil // frames are taken from the interface
+	}
 	var kept []*listener
 	for _, want := range c.Listeners {
 		i := slices.IndexFunc(p.listeners, func(l *listener) bool { return l.Address == want.Address })
@@ -38,7 +44,11 @@ func (p *Proxy) openListeners(c Config) (added, gone []*listener, err error) {
 			kept = append(kept, p.listeners[i])
 			continue
 		}
-		l, err := p.open(want, c.Backlog)
+		open := p.open
+		if c.UDP {
+			open = p.openDatagrams
+		}
+		l, err := open(want, c.Backlog)
 		if err != nil {
 			for _, l := range added {
 				l.close()
@@ -134,7 +144,11 @@ func setBacklog(ln net.Listener, n int) error {
 
 func (l *listener) close() {
 	l.closed.Store(true)
-	l.ln.Close()
+	if l.ln != nil {
+		l.ln.Close()
+	} else {
+		l.closeDatagrams()
+	}
 }
 
 // acceptLoop takes connections while there are places for them; those that have none wait in the kernel's queue.

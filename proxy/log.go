@@ -51,14 +51,14 @@ func (c *connection) record(data []byte) {
 const dumpLevel = 2
 
 // dump writes what passes to the debug log, in hex or (-a) as text with a dot for what is none.
-func (c *connection) dump(where string, data []byte) {
+func (p *Proxy) dump(where, client string, ascii bool, data []byte) {
 	text := ""
-	if c.snap.ASCII {
+	if ascii {
 		text = printable(data)
 	} else {
 		text = hex.Dump(data)
 	}
-	c.p.log.Debug(where+":\n"+text, "client", c.shown)
+	p.log.Debug(where+":\n"+text, "client", client)
 }
 
 func printable(data []byte) string {
@@ -85,7 +85,7 @@ func (c *connection) seen(record bool) (up, down func([]byte)) {
 		if record {
 			c.record(data)
 		}
-		c.dump("client to server", data)
+		c.p.dump("client to server", c.shown, c.snap.ASCII, data)
 	}
-	return up, func(data []byte) { c.dump("server to client", data) }
+	return up, func(data []byte) { c.p.dump("server to client", c.shown, c.snap.ASCII, data) }
 }

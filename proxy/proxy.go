@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"edgepen/proxy/backend"
+	"edgepen/proxy/dsr"
 	"edgepen/proxy/trafficlog"
 	"edgepen/tls"
 )
@@ -32,6 +33,7 @@ type Proxy struct {
 	rotor      backend.Rotor
 	traffic    atomic.Pointer[trafficlog.Log] // nil: nothing is recorded
 	idlers     *idlers
+	dsr        *dsr.Balancer // nil: none
 	emergency  backend.State
 	abuse      backend.State
 
@@ -132,8 +134,12 @@ func (p *Proxy) apply(c Config, again bool) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	next, err := p.compile(c, p.now.Load(), again)
+	old := p.now.Load()
+	next, err := p.compile(c, old, again, p.resolver(old, again))
 	if err != nil {
+		return err
+	}
+	if err := p.updateDSR(next); err != nil {
 		return err
 	}
 	traffic, err := p.openLog(c, again)
@@ -170,6 +176,11 @@ func (p *Proxy) publish(s *snapshot) {
 	if old != nil && old.Idle() != s.Idle() {
 		p.slots.each(func(c *connection) { c.setIdle(s) })
 	}
+	for _, l := range p.listeners {
+		if l.flows != nil {
+			l.flows.Reconfigure(s.flowConfig(p))
+		}
+	}
 	p.clients.Grow(s.ClientsMax)
 	p.slots.resize(s.ConnMax, s.PendingMax)
 }
@@ -189,8 +200,11 @@ func (p *Proxy) Listen() error {
 func (p *Proxy) Activate() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s, err := p.compile(p.config, nil, true)
+	s, err := p.compile(p.config, nil, true, p.resolver(nil, true))
 	if err != nil {
+		return err
+	}
+	if err := p.openDSR(s); err != nil {
 		return err
 	}
 	p.clients = backend.NewClients(p.config.ClientsMax) // it may be smaller than the default
@@ -216,13 +230,18 @@ func (p *Proxy) Serve() {
 	defer p.mu.Unlock()
 	p.serving = true
 	p.running.Go(p.idlers.run)
+	p.running.Go(p.resolveLoop)
 	for _, l := range p.listeners {
 		p.startLocked(l)
 	}
 }
 
 func (p *Proxy) startLocked(l *listener) {
-	if p.serving {
+	switch {
+	case !p.serving:
+	case l.packets != nil:
+		l.serveDatagrams()
+	default:
 		p.running.Go(l.acceptLoop)
 	}
 }
@@ -236,6 +255,10 @@ func (p *Proxy) Close() {
 		l.close()
 	}
 	p.listeners = nil
+	if p.dsr != nil {
+		p.dsr.Close()
+		p.dsr = nil
+	}
 	p.mu.Unlock()
 	p.slots.close()
 	p.running.Wait()

@@ -47,12 +47,11 @@ func (s *snapshot) trusts(a netip.Addr) bool {
 
 // compile builds the snapshot of a configuration. What has not changed since old (nil at the start) is taken over, unless
 // everything is to be read again.
-func (p *Proxy) compile(c Config, old *snapshot, again bool) (*snapshot, error) {
+func (p *Proxy) compile(c Config, old *snapshot, again bool, addresses resolver) (*snapshot, error) {
 	s := &snapshot{Config: c}
 	if old == nil {
 		old = &snapshot{}
 	}
-	addresses := p.resolver(old, again)
 	if again {
 		old = &snapshot{selfSigned: old.selfSigned, Config: Config{Certificates: old.Certificates}}
 	}
@@ -134,16 +133,9 @@ type resolver func(backend.Spec) ([]netip.AddrPort, error)
 // resolver returns one that takes over what old knows. Where names are to be looked up again and that fails, a server keeps
 // the addresses it had: a name server that is away for a moment must not undo a farm.
 func (p *Proxy) resolver(old *snapshot, again bool) resolver {
-	known := map[backend.Spec][]netip.AddrPort{}
-	if old.set != nil {
-		for _, srv := range append([]*backend.Server{old.set.Emergency, old.set.Abuse}, old.set.Servers...) {
-			if srv != nil && srv.Addrs != nil {
-				known[backend.Spec{Address: srv.Address, Port: srv.Port}] = srv.Addrs
-			}
-		}
-	}
+	known := old.addresses()
 	return func(spec backend.Spec) ([]netip.AddrPort, error) {
-		had := known[backend.Spec{Address: spec.Address, Port: spec.Port}]
+		had := known[named(spec)]
 		if had != nil && !again {
 			return had, nil
 		}
@@ -154,6 +146,25 @@ func (p *Proxy) resolver(old *snapshot, again bool) resolver {
 		}
 		return addrs, err
 	}
+}
+
+// named is the part of a server that its addresses depend on.
+func named(spec backend.Spec) backend.Spec {
+	return backend.Spec{Address: spec.Address, Port: spec.Port}
+}
+
+// addresses is what the servers' names stand for at present; s may be nil.
+func (s *snapshot) addresses() map[backend.Spec][]netip.AddrPort {
+	known := map[backend.Spec][]netip.AddrPort{}
+	if s == nil || s.set == nil {
+		return known
+	}
+	for _, srv := range append([]*backend.Server{s.set.Emergency, s.set.Abuse}, s.set.Servers...) {
+		if srv != nil && srv.Addrs != nil {
+			known[named(srv.Spec)] = srv.Addrs
+		}
+	}
+	return known
 }
 
 // compileSet resolves the servers and builds their table.

@@ -13,7 +13,7 @@ const keepAliveIdle = 60
 
 // listenOptions sets what the original sets (SO_REUSEADDR, SO_REUSEPORT), and what every accepted connection is to have.
 func listenOptions(network, _ string, raw syscall.RawConn) error {
-	if !strings.HasPrefix(network, "tcp") {
+	if strings.HasPrefix(network, "unix") {
 		return nil
 	}
 	var failed error
@@ -23,11 +23,13 @@ func listenOptions(network, _ string, raw syscall.RawConn) error {
 		if failed == nil {
 			failed = unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 		}
-		if failed == nil && network == "tcp6" {
+		if failed == nil && strings.HasSuffix(network, "6") {
 			// [::] takes IPv4 as well, as the original's does, whatever the system's default.
 			failed = unix.SetsockoptInt(s, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0)
 		}
-		keepAlive(s)
+		if strings.HasPrefix(network, "tcp") {
+			keepAlive(s)
+		}
 	})
 	if err != nil {
 		return err
@@ -41,6 +43,27 @@ func transparent(s int) error {
 		return fmt.Errorf("transparent: %v (it needs the capability CAP_NET_ADMIN)", err)
 	}
 	return nil
+}
+
+// bind binds a datagram socket to where its datagrams are to come from.
+func (from dialFrom) bind(s int) error {
+	local := from.source
+	if from.client.IsValid() {
+		local = from.client
+		if err := transparent(s); err != nil {
+			return err
+		}
+	}
+	family, err := unix.GetsockoptInt(s, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	switch {
+	case err != nil:
+		return err
+	case family == unix.AF_INET && local.Is4():
+		return unix.Bind(s, &unix.SockaddrInet4{Addr: local.As4()})
+	case family == unix.AF_INET6 && local.Is6():
+		return unix.Bind(s, &unix.SockaddrInet6{Addr: local.As16()})
+	}
+	return nil // an address of the other family says nothing about this server
 }
 
 // keepAlive is a courtesy to the table of connections; a socket without it works as well.

@@ -12,7 +12,7 @@ import (
 
 // listenOptions sets what the original sets: SO_REUSEADDR, SO_REUSEPORT.
 func listenOptions(network, _ string, raw syscall.RawConn) error {
-	if !strings.HasPrefix(network, "tcp") {
+	if strings.HasPrefix(network, "unix") {
 		return nil
 	}
 	var failed error
@@ -29,5 +29,7 @@ func listenOptions(network, _ string, raw syscall.RawConn) error {
 }
 
 func transparent(int) error { return errors.New("transparent needs Linux") }
+
+func (from dialFrom) bind(int) error { return errors.New("source and transparent need Linux for UDP") }
 
 func keepAlive(s int) { _ = unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1) }

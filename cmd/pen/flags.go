@@ -35,6 +35,7 @@ func (o *options) listenFlags() []flag {
 		on("", "demo", groupListen, "try it: two servers and an HTTPS front on this machine, until Ctrl-C", func() { o.demo = true }),
 		on("f", "foreground", groupListen, "stay in the foreground, messages on stderr", func() { o.foreground = true }),
 		with("", "listen", "ADDR[,tls|,plain]", groupListen, "listen here; repeat for more. All operands are then servers", o.addListener),
+		o.edit("U", "udp", "", groupListen, "balance UDP", func(c *proxy.Config, _ string) error { c.UDP = true; return nil }),
 		text("F", "config", "FILE", groupListen, "read commands from FILE, now and at HUP", &o.config),
 		with("Oo", "option", "COMMAND", groupListen, "run a control command now, in the order of the flags", o.runCommand),
 		text("C", "control", "ADDR", groupListen, "control port: port, host:port or /path/to/socket", &o.control),
@@ -121,7 +122,6 @@ func (o *options) otherFlags() []flag {
 		with("m", "multi-accept", "N", groupIgnored, "connections are always accepted as they come", func(string) error { return nil }),
 		o.obsolete("D", ""), o.obsolete("n", ""), o.obsolete("Q", ""), o.obsolete("S", "N"),
 		with("i", "", "NAME", groupIgnored, "Windows only", func(string) error { o.windowsService = true; return nil }),
-		later("U", "udp", "", "UDP"),
 	}
 }
 

@@ -22,7 +22,7 @@ func TestLayers(t *testing.T) {
 		"edgepen/proxy/status":     nil,
 		"edgepen/cmd/pen/daemon":   nil,
 		"edgepen/proxy/relay":      {"httpx"},
-		"edgepen/proxy":            {"acl", "certs", "geo", "httpx", "proxy/backend", "proxy/relay", "proxy/status", "proxy/trafficlog", "tls"},
+		"edgepen/proxy":            {"acl", "certs", "geo", "httpx", "proxy/backend", "proxy/dsr", "proxy/relay", "proxy/status", "proxy/trafficlog", "proxy/udp", "tls"},
 		"edgepen/proxy/control":    {"acl", "certs", "proxy", "proxy/backend"},
 		"edgepen/cmd/pen/getopt":   nil,
 		"edgepen/cmd/pen":          {"certs", "cmd/pen/daemon", "cmd/pen/getopt", "proxy", "proxy/backend", "proxy/control"},

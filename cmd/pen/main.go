@@ -58,9 +58,8 @@ func start(args []string, stdout, stderr io.Writer) error {
 	in := &control.Interpreter{Proxy: proxy.New(slog.New(log), level)}
 	o := &options{in: in, stdout: stdout, stderr: stderr}
 	operands, err := o.parse(args, os.Getenv("POSIXLY_CORRECT") != "")
-	var missing notYet
 	var command commandError
-	if errors.As(err, &missing) || errors.As(err, &command) {
+	if errors.As(err, &command) {
 		return err
 	}
 	if err != nil {
@@ -117,8 +116,10 @@ func (o *options) takeOperands(operands []string) error {
 		if len(o.listen) == 0 && len(operands) > 0 {
 			operands = operands[1:]
 		}
-		if _, _, err := proxy.SplitListen(d.Listeners[0].Address); err != nil {
-			return usageError{err}
+		if d.DSRInterface == "" {
+			if _, _, err := proxy.SplitListen(d.Listeners[0].Address); err != nil {
+				return usageError{err}
+			}
 		}
 		return o.takeServers(d, operands)
 	})
@@ -132,7 +133,7 @@ func (o *options) takeServers(d *proxy.Draft, operands []string) error {
 		if err != nil {
 			return usageError{err}
 		}
-		if spec.Port == 0 && !spec.IsUnix() {
+		if spec.Port == 0 && !spec.IsUnix() && d.DSRInterface == "" {
 			return usageError{fmt.Errorf("server %q needs a port: the listening address has none to take over", operand)}
 		}
 		if i < len(d.Servers) {

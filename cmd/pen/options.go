@@ -95,18 +95,6 @@ func (o *options) count(letters, long, group, help string, min int, field func(*
 	})
 }
 
-// later is a flag of the original that this version does not have: an honest refusal.
-func later(letters, long, arg, what string) flag {
-	return with(letters, long, arg, "Not in this version", what, func(string) error {
-		return notYet{what}
-	})
-}
-
-// notYet is the error of a flag that is known but has no effect yet.
-type notYet struct{ what string }
-
-func (e notYet) Error() string { return e.what + " is not available in this version" }
-
 // obsolete is a flag that has lost its meaning.
 func (o *options) obsolete(letters, arg string) flag {
 	return with(letters, "", arg, "Accepted without effect", "obsolete", func(string) error {

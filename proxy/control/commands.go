@@ -105,9 +105,6 @@ func (c *call) help() error {
 func Help() string {
 	var b strings.Builder
 	for _, row := range commands() {
-		if row.run == nil {
-			continue
-		}
 		usage := row.usage()
 		if row.no && !strings.Contains(row.help, "no "+row.name) {
 			usage = "[no] " + usage

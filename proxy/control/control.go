@@ -106,8 +106,6 @@ func (c *call) run(words []string) error {
 	case c.cmd == nil:
 		c.printf("do_cmd: ignoring command starting with '%s'\n", name)
 		return nil
-	case c.cmd.run == nil:
-		return fmt.Errorf("%s is not available in this version", name)
 	case c.no && !c.cmd.no:
 		return fmt.Errorf("no %s: %s cannot be switched off; usage: %s", name, name, c.cmd.usage())
 	}

@@ -122,6 +122,22 @@ func (c *call) source() error {
 	return nil
 }
 
+func (c *call) tarpit() error {
+	if c.no {
+		c.TarpitACL = -1
+		return nil
+	}
+	if len(c.words) > 0 {
+		n, err := number(c.words[0], "an access list", -1, proxy.Lists-1)
+		if err != nil {
+			return fmt.Errorf("tarpit_acl: %v", err)
+		}
+		c.TarpitACL = n
+	}
+	c.printf("tarpit_acl = %d", c.TarpitACL)
+	return nil
+}
+
 // sslOptions are the options that the original knows.
 var sslOptions = []string{"no_sslv2", "no_sslv3", "no_tlsv1", "no_tlsv1.1", "no_tlsv1.2", "cipher_server_preference"}
 

@@ -44,7 +44,7 @@ var table struct {
 
 func commands() []*command {
 	table.once.Do(func() {
-		table.rows = append(append(settings(), inert()...), absent()...)
+		table.rows = append(settings(), inert()...)
 		table.byName = map[string]*command{}
 		for _, c := range table.rows {
 			table.byName[c.name] = c
@@ -77,6 +77,8 @@ func settings() []*command {
 		{"control", "", "print the control address", false, (*call).control},
 		list("control_acl", "access list for the control port", func(c *proxy.Config) *int { return &c.ControlACL }),
 		{"debug", "[N]", "debug level: 0, 1 (what happens to clients and servers), 2 (commands too)", false, (*call).debug},
+		text("dsr_if", "IF", "direct server return on an interface; from the next start on", func(c *proxy.Config) *string { return &c.DSRInterface }),
+		text("dsr_ip", "ADDRESS", "kept, without effect", func(c *proxy.Config) *string { return &c.DSRAddress }),
 		toggle("dummy", "answer every request with a few words of our own", func(c *proxy.Config) *bool { return &c.Dummy }),
 		{"emergency", "HOST[:PORT…]", "server for when no other is left; no emergency: none", true, (*call).emergency},
 		{"exit", "", "end pen, if -X allows it", false, (*call).exit},
@@ -101,6 +103,7 @@ func settings() []*command {
 		toggle("prio", "choose by priority", func(c *proxy.Config) *bool { return &c.Mode.Prio }),
 		{"recent", "[SECONDS]", "clients of the last 300 or so many seconds", false, (*call).recent},
 		{"reload", "", "do what HUP does: read the -F file and the certificates again", false, (*call).reload},
+		setting("resolve_interval", "how often the servers' names are looked up again, 0 only at HUP", 0, func(c *proxy.Config) *time.Duration { return &c.Resolve }),
 		toggle("require_client_cert", "require a valid client certificate", func(c *proxy.Config) *bool { return &c.TLS.RequireClientCert }),
 		toggle("roundrobin", "round robin without client tracking", func(c *proxy.Config) *bool { return &c.Mode.RoundRobin }),
 		{"self_signed", "[NAME,…]", "a certificate made in memory; no self_signed: none", true, (*call).selfSigned},
@@ -110,6 +113,7 @@ func settings() []*command {
 		{"source", "ADDRESS", "our address towards the servers; no source: the system's choice", true, (*call).source},
 		{"status", "", "the status page, if web_stats names its file", false, (*call).status},
 		toggle("stubborn", "no failover", func(c *proxy.Config) *bool { return &c.Mode.Stubborn }),
+		{"tarpit_acl", "[N]", "with dsr_if: answer for the addresses that list N permits; no tarpit_acl: for none", true, (*call).tarpit},
 		{"tcp_fastclose", "up|down|both|off", "close both sides as soon as the server's, the client's or either one has closed", false, (*call).fastClose},
 		setting("timeout", "connect time-out", 1, func(c *proxy.Config) *time.Duration { return &c.ConnectTimeout }),
 		toggle("tls_compat", "allow TLS 1.0, 1.1 and CBC suites", func(c *proxy.Config) *bool { return &c.TLS.Compat }),
@@ -117,6 +121,7 @@ func settings() []*command {
 		setting("tracking", "how long a client is remembered, 0 for ever", 0, func(c *proxy.Config) *time.Duration { return &c.Tracking }),
 		toggle("transparent", "connect to servers from the client's address (Linux, IPv4)", func(c *proxy.Config) *bool { return &c.Transparent }),
 		{"trusted_proxies", "CIDR…", "peers whose X-Forwarded-For is kept and appended to; no trusted_proxies: none", true, (*call).trustedProxies},
+		number1("udp_unanswered", "datagrams without an answer that make a server count as failed, 0 any number", 0, func(c *proxy.Config) *int { return &c.UDPUnanswered }),
 		text("web_stats", "[FILE]", "file for status pages", func(c *proxy.Config) *string { return &c.WebStats }),
 		toggle("weight", "choose by weight", func(c *proxy.Config) *bool { return &c.Mode.Weight }),
 
@@ -141,15 +146,6 @@ func inert() []*command {
 	}
 	for _, name := range []string{"epoll", "kqueue", "poll", "select"} {
 		rows = append(rows, &command{name, "", "accepted, without effect", false, func(*call) error { return nil }})
-	}
-	return rows
-}
-
-// absent is the original's commands that this version does not have. They are refused by name.
-func absent() []*command {
-	var rows []*command
-	for _, name := range []string{"dsr_if", "dsr_ip", "tarpit_acl"} {
-		rows = append(rows, &command{name: name, no: true})
 	}
 	return rows
 }

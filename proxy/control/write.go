@@ -167,6 +167,11 @@ func (w *writer) connections(c *proxy.Config) {
 	w.on("dummy", c.Dummy)
 	w.on("keepalive", c.KeepAlive)
 	w.on("peek", c.Peek)
+	w.value("dsr_if", c.DSRInterface)
+	w.value("dsr_ip", c.DSRAddress)
+	w.number("tarpit_acl", c.TarpitACL)
+	w.number("udp_unanswered", c.UDPUnanswered)
+	w.time("resolve_interval", c.Resolve)
 	w.on("transparent", c.Transparent)
 	if c.Source.IsValid() {
 		w.command("source", c.Source.String())

@@ -80,6 +80,8 @@ func (r random) settings(c *proxy.Config) {
 	}
 	c.ClientsMax, c.ConnMax, c.PendingMax, c.Backlog = 5000+r.IntN(99), 600+r.IntN(99), 1+r.IntN(99), 50+r.IntN(99)
 	c.HeadMax, c.Idlers, c.Debug = 1024+r.IntN(9999), r.IntN(9), r.IntN(4)
+	c.UDPUnanswered, c.TarpitACL, c.Resolve = r.IntN(9), r.IntN(5)-1, r.seconds(0)
+	c.DSRInterface, c.DSRAddress = r.word("", "eth0"), r.word("", "192.0.2.1")
 	c.FastClose = proxy.FastClose(r.IntN(4))
 	if r.on() {
 		c.Source = netip.MustParseAddr(r.word("192.0.2.1", "2001:db8::1"))
@@ -126,7 +128,7 @@ func set(t *testing.T, in *Interpreter, c proxy.Config) {
 
 // TestEverySettingIsWritten: a field of the configuration that write does not know would be lost without a word.
 func TestEverySettingIsWritten(t *testing.T) {
-	startOnly := map[string]bool{"Listeners": true, "ExitEnabled": true}
+	startOnly := map[string]bool{"Listeners": true, "ExitEnabled": true, "UDP": true}
 	r := random{rand.New(rand.NewPCG(7, 7))}
 	base := proxy.DefaultConfig()
 	changed := map[string]bool{}

@@ -1,0 +1,146 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"edgepen/proxy/backend"
+	"edgepen/proxy/udp"
+)
+
+// openDatagrams opens a listening address for UDP, or for datagrams on a Unix socket.
+func (p *Proxy) openDatagrams(l Listener, _ int) (*listener, error) {
+	network, addr, err := SplitListen(l.Address)
+	if err != nil {
+		return nil, err
+	}
+	if network = strings.Replace(network, "tcp", "udp", 1); network == "unix" {
+		network = "unixgram"
+		if err := removeSocket(addr); err != nil {
+			return nil, fmt.Errorf("can't bind %s: %v", l.Address, err)
+		}
+	}
+	lc := net.ListenConfig{Control: listenOptions}
+	pc, err := lc.ListenPacket(context.Background(), network, addr)
+	if err != nil {
+		return nil, fmt.Errorf("can't bind %s: %v", l.Address, bindReason(err))
+	}
+	port := ""
+	if a, ok := pc.LocalAddr().(*net.UDPAddr); ok {
+		port = strconv.Itoa(a.Port)
+	}
+	return &listener{Listener: l, p: p, packets: pc, port: port}, nil
+}
+
+// serveDatagrams begins to pass datagrams on.
+func (l *listener) serveDatagrams() {
+	pc := l.packets
+	l.packets = nil
+	flows, err := udp.Serve(pc, datagrams{l.p}, l.p.now.Load().flowConfig(l.p))
+	if err != nil {
+		l.p.log.Error("datagrams cannot be served", "listener", l.Address, "why", err)
+		return
+	}
+	l.flows = flows
+}
+
+func (l *listener) closeDatagrams() {
+	if l.flows != nil {
+		l.flows.Close()
+	} else if l.packets != nil {
+		l.packets.Close()
+	}
+	if strings.Contains(l.Address, "/") {
+		os.Remove(l.Address) //nolint:errcheck // it may be out of reach after -u
+	}
+}
+
+// flowConfig is what the flows of a listener go by.
+func (s *snapshot) flowConfig(p *Proxy) udp.Config {
+	c := udp.Config{FlowsMax: s.ConnMax, Idle: s.Idle(), Unanswered: s.UDPUnanswered,
+		Trouble: func(err error) { p.log.Error("datagrams", "why", err) }}
+	if s.Source.IsValid() || s.Transparent {
+		c.Prepare = func(fd uintptr, client netip.AddrPort, _ *backend.Server) error {
+			return s.dialFrom(client.Addr()).bind(int(fd))
+		}
+	}
+	if s.Log != "" || s.Debug >= dumpLevel {
+		c.Tap = func(client netip.AddrPort, srv *backend.Server, up bool, data []byte) {
+			p.tap(s, client, srv, up, data)
+		}
+	}
+	return c
+}
+
+// tap records and dumps a datagram.
+func (p *Proxy) tap(s *snapshot, client netip.AddrPort, srv *backend.Server, up bool, data []byte) {
+	who, server := shown(client.Addr()), srv.Address
+	if len(srv.Addrs) > 0 {
+		server = srv.Addrs[0].Addr().String()
+	}
+	if l := p.traffic.Load(); l != nil && up {
+		l.Record(time.Now(), who, server, data)
+	}
+	if s.Debug < dumpLevel {
+		return
+	}
+	where := "server to client"
+	if up {
+		where = "client to server"
+	}
+	p.dump(where, who, s.ASCII, data)
+}
+
+// datagrams decides about flows: it is what connection is for TCP.
+type datagrams struct{ p *Proxy }
+
+// Choose finds a server for a flow by the same rules as for a connection.
+func (d datagrams) Choose(client netip.AddrPort) (udp.Route, bool) {
+	snap, now := d.p.now.Load(), time.Now()
+	denied := !snap.permits(snap.ClientACL, client.Addr())
+	if denied && snap.set.Abuse == nil {
+		d.p.log.Info("client refused", "client", shown(client.Addr()), "acl", snap.ClientACL)
+		return udp.Route{}, false
+	}
+	known := d.p.clients.Visit(client.Addr(), now, snap.Tracking)
+	last := known.Last()
+	request := backend.Request{Client: client.Addr(), Port: client.Port(), Last: last, Denied: denied, Now: now}
+	for srv := range snap.set.Candidates(request) {
+		if srv.Acquire(srv.Index == last && last >= 0) {
+			if !snap.Forgetful {
+				known.SetLast(srv.Index)
+			}
+			return udp.Route{Server: srv, Client: known}, true
+		}
+	}
+	d.p.log.Info("client turned away", "client", shown(client.Addr()), "why", "no server available")
+	return udp.Route{}, false
+}
+
+// Failed blacklists a server, unless it is the last one that is left: the original never blacklists for UDP, and a server that
+// is started anew must not be silenced where nobody could take its place.
+func (d datagrams) Failed(srv *backend.Server, why error) {
+	srv.Release()
+	snap, now := d.p.now.Load(), time.Now()
+	others := 0
+	for _, s := range snap.set.Servers {
+		if s.State != srv.State && s.Port != 0 && !s.Shunned(now) {
+			others++
+		}
+	}
+	if others == 0 {
+		d.p.log.Warn("server failed", "server", srv.Address, "port", srv.Port, "why", why)
+		return
+	}
+	srv.Shun(now.Add(snap.Blacklist))
+	d.p.log.Warn("server blacklisted", "server", srv.Address, "port", srv.Port, "for", snap.Blacklist, "why", why)
+}
+
+// Ended gives a server's place back.
+func (d datagrams) Ended(srv *backend.Server) { srv.Release() }

@@ -59,6 +59,7 @@ type Config struct {
 	ConnMax        int           // simultaneous connections; it only grows
 	PendingMax     int           // unfinished connects
 	Backlog        int           // of each listener
+	SocketMode     int           // permissions of Unix sockets that are listened on, as chmod(1) takes them; -1: by the umask
 
 	HTTP           bool
 	HeadMax        int           // bytes of a request or response head
@@ -127,6 +128,7 @@ func DefaultConfig() Config {
 		ConnMax:          500,
 		PendingMax:       100,
 		Backlog:          500,
+		SocketMode:       -1,
 		HeadMax:          64 << 10,
 		HeadTimeout:      30 * time.Second,
 		HandshakeTimeout: 10 * time.Second,

@@ -15,7 +15,7 @@ import (
 )
 
 // openDatagrams opens a listening address for UDP, or for datagrams on a Unix socket.
-func (p *Proxy) openDatagrams(l Listener, _ int) (*listener, error) {
+func (p *Proxy) openDatagrams(l Listener, c *Config) (*listener, error) {
 	network, addr, err := SplitListen(l.Address)
 	if err != nil {
 		return nil, err
@@ -27,7 +27,9 @@ func (p *Proxy) openDatagrams(l Listener, _ int) (*listener, error) {
 		}
 	}
 	lc := net.ListenConfig{Control: listenOptions}
+	restore := umask(network, c.SocketMode)
 	pc, err := lc.ListenPacket(context.Background(), network, addr)
+	restore()
 	if err != nil {
 		return nil, fmt.Errorf("can't bind %s: %v", l.Address, bindReason(err))
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -48,7 +49,7 @@ func (p *Proxy) openListeners(c Config) (added, gone []*listener, err error) {
 		if c.UDP {
 			open = p.openDatagrams
 		}
-		l, err := open(want, c.Backlog)
+		l, err := open(want, &c)
 		if err != nil {
 			for _, l := range added {
 				l.close()
@@ -66,7 +67,7 @@ func (p *Proxy) openListeners(c Config) (added, gone []*listener, err error) {
 	return added, gone, nil
 }
 
-func (p *Proxy) open(l Listener, backlog int) (*listener, error) {
+func (p *Proxy) open(l Listener, c *Config) (*listener, error) {
 	network, addr, err := SplitListen(l.Address)
 	if err != nil {
 		return nil, err
@@ -77,11 +78,13 @@ func (p *Proxy) open(l Listener, backlog int) (*listener, error) {
 		}
 	}
 	lc := net.ListenConfig{Control: listenOptions, KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
+	restore := umask(network, c.SocketMode)
 	ln, err := lc.Listen(context.Background(), network, addr)
+	restore()
 	if err != nil {
 		return nil, fmt.Errorf("can't bind %s: %v", l.Address, bindReason(err))
 	}
-	if err := setBacklog(ln, backlog); err != nil {
+	if err := setBacklog(ln, c.Backlog); err != nil {
 		ln.Close()
 		return nil, fmt.Errorf("can't listen on %s: %v", l.Address, err)
 	}
@@ -109,6 +112,16 @@ func removeSocket(path string) error {
 		return errors.New("another process listens there")
 	}
 	return os.Remove(path)
+}
+
+// umask lets a Unix socket that is made next have the given permissions from the moment it exists; -1 and other networks change
+// nothing. The returned function sets things right again.
+func umask(network string, mode int) (restore func()) {
+	if !strings.HasPrefix(network, "unix") || mode < 0 {
+		return func() {}
+	}
+	old := syscall.Umask(0o777 &^ mode)
+	return func() { syscall.Umask(old) }
 }
 
 // bindReason is why an address cannot be had, without the address, which the caller names.
@@ -214,8 +227,7 @@ func OpenControl(network, addr string) (net.Listener, error) {
 		if err := removeSocket(addr); err != nil {
 			return nil, err
 		}
-		old := syscall.Umask(0o177) // from the moment it exists
-		defer syscall.Umask(old)
+		defer umask(network, 0o600)()
 	}
 	ln, err := net.Listen(network, addr)
 	if err != nil {

@@ -36,6 +36,7 @@ func (o *options) listenFlags() []flag {
 		on("f", "foreground", groupListen, "stay in the foreground, messages on stderr", func() { o.foreground = true }),
 		with("", "listen", "ADDR[,tls|,plain]", groupListen, "listen here; repeat for more. All operands are then servers", o.addListener),
 		o.edit("U", "udp", "", groupListen, "balance UDP", func(c *proxy.Config, _ string) error { c.UDP = true; return nil }),
+		o.setting("", "socket-mode", "MODE", "socket_mode", groupListen, "permissions of a Unix socket that is listened on, as 660"),
 		text("F", "config", "FILE", groupListen, "read commands from FILE, now and at HUP", &o.config),
 		with("Oo", "option", "COMMAND", groupListen, "run a control command now, in the order of the flags", o.runCommand),
 		text("C", "control", "ADDR", groupListen, "control port: port, host:port or /path/to/socket", &o.control),

@@ -2,6 +2,7 @@
 package main
 
 import (
+	_ "embed"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,11 @@ import (
 	"strings"
 	"time"
 )
+
+// commands is the list of commands, as "penctl PORT help" prints it; a test holds it to that.
+//
+//go:embed commands.txt
+var commands string
 
 const usage = "usage: penctl host:port|/path/to/socket command\n"
 
@@ -22,8 +28,8 @@ func main() {
 // run sends the words of a command and returns the exit status: 1 where the command failed.
 func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) == 1 && (args[0] == "--help" || args[0] == "-h") {
-		fmt.Fprint(stdout, usage+"The port is the one that pen was given with -C. penctl PORT help lists the commands; see penctl(1).\n"+
-			"Exit status: 0, or 1 where the command failed or nobody answers.\n")
+		fmt.Fprint(stdout, usage+"The port is the one that pen was given with -C.\n"+
+			"Exit status: 0, or 1 where the command failed or nobody answers.\n\nCommands (see penctl(1)):\n\n"+commands)
 		return 0
 	}
 	if len(args) < 2 {

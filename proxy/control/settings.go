@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"edgepen/certs"
@@ -135,6 +136,25 @@ func (c *call) tarpit() error {
 		c.TarpitACL = n
 	}
 	c.printf("tarpit_acl = %d", c.TarpitACL)
+	return nil
+}
+
+// socketMode is a number in octal, as chmod(1) takes it.
+func (c *call) socketMode() error {
+	switch {
+	case c.no:
+		c.SocketMode = -1
+		return nil
+	case len(c.words) > 0:
+		n, err := strconv.ParseUint(c.words[0], 8, 32)
+		if err != nil || n > 0o777 {
+			return fmt.Errorf("socket_mode: %q is no mode; expected octal digits from 0 to 777, as in 660", c.words[0])
+		}
+		c.SocketMode = int(n)
+	}
+	if c.SocketMode >= 0 {
+		c.printf("%03o\n", c.SocketMode)
+	}
 	return nil
 }
 

@@ -110,6 +110,7 @@ func settings() []*command {
 		{"server", "N [acl A] [address A] [port P] [max M] [hard H] [weight W] [prio P] [blacklist T]", "change or create server N", false, (*call).server},
 		{"servers", "", "print the servers", false, (*call).servers},
 		{"socket", "N", "the connection that descriptor N belongs to", false, (*call).socket},
+		{"socket_mode", "[MODE]", "permissions of Unix sockets that are listened on from now on, in octal; no socket_mode: by the umask", true, (*call).socketMode},
 		{"source", "ADDRESS", "our address towards the servers; no source: the system's choice", true, (*call).source},
 		{"status", "", "the status page, if web_stats names its file", false, (*call).status},
 		toggle("stubborn", "no failover", func(c *proxy.Config) *bool { return &c.Mode.Stubborn }),

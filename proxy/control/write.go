@@ -150,6 +150,11 @@ func (w *writer) limits(c *proxy.Config) {
 	w.time("head_timeout", c.HeadTimeout)
 	w.time("handshake_timeout", c.HandshakeTimeout)
 	w.on("hash_only", c.Forgetful)
+	if c.SocketMode >= 0 {
+		w.command("socket_mode", fmt.Sprintf("%03o", c.SocketMode))
+	} else {
+		w.command("no", "socket_mode")
+	}
 }
 
 func (w *writer) connections(c *proxy.Config) {

@@ -81,6 +81,7 @@ func (r random) settings(c *proxy.Config) {
 	c.ClientsMax, c.ConnMax, c.PendingMax, c.Backlog = 5000+r.IntN(99), 600+r.IntN(99), 1+r.IntN(99), 50+r.IntN(99)
 	c.HeadMax, c.Idlers, c.Debug = 1024+r.IntN(9999), r.IntN(9), r.IntN(4)
 	c.UDPUnanswered, c.TarpitACL, c.Resolve = r.IntN(9), r.IntN(5)-1, r.seconds(0)
+	c.SocketMode = r.IntN(0o1000) - 1
 	c.DSRInterface, c.DSRAddress = r.word("", "eth0"), r.word("", "192.0.2.1")
 	c.FastClose = proxy.FastClose(r.IntN(4))
 	if r.on() {

@@ -1,17 +1,32 @@
 # make test   formatting, vet, static analysis, all tests with the race detector, the end-to-end scripts
 # make slow   what takes longer: fuzzing, other systems, the side-by-side benchmark against its limits
 # make build  the programs, into ./bin
+# make install, make uninstall   programs and manual pages, below $(DESTDIR)$(PREFIX)
 
 GO ?= go
-FUZZTIME ?= 20s
+FUZZTIME ?= 10s
+PREFIX ?= /usr/local
+DESTDIR ?=
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
+PROGRAMS = pen penctl penlog penlogd mergelogs
 STATICCHECK = $(GO) tool -modfile=.ci/tools.mod staticcheck
 
-.PHONY: all build test peers format vet static race slow fuzz portable manual compare clean
+.PHONY: all build install uninstall test peers format vet static race slow fuzz portable manual compare clean
 
 all: build
 
 build:
 	$(GO) build -o bin/ ./cmd/...
+
+# Build as yourself, install as root: what is in ./bin is installed as it is.
+install: $(if $(wildcard $(PROGRAMS:%=bin/%)),,build)
+	install -d $(BINDIR) $(MANDIR)
+	install -m 755 $(PROGRAMS:%=bin/%) $(BINDIR)
+	install -m 644 $(PROGRAMS:%=docs/%.1) $(MANDIR)
+
+uninstall:
+	rm -f $(PROGRAMS:%=$(BINDIR)/%) $(PROGRAMS:%=$(MANDIR)/%.1)
 
 test: peers format vet static manual race
 

@@ -18,7 +18,6 @@ import (
 func (o *options) serve(handler *logHandler) error {
 	log := slog.New(handler)
 	o.log = log
-	p := o.in.Proxy
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(signals)
@@ -32,34 +31,19 @@ func (o *options) serve(handler *logHandler) error {
 	o.in.Reload = o.reload
 	o.in.ConfigFile, o.in.CommandLine = o.config, o.commandLine()
 
+	defer o.in.Proxy.Close()
 	port, err := o.openControl(log)
 	if err != nil {
 		return err
 	}
-	defer p.Close()
 	if port != nil {
 		defer port.Close()
 	}
-	if err := p.Listen(); err != nil {
-		return err
-	}
-	if err := p.Activate(); err != nil {
-		return err
-	}
-	if err := o.confine(log); err != nil {
-		return err
-	}
-	if err := p.OpenLog(); err != nil {
-		return err
-	}
-	if err := o.writePid(); err != nil {
+	if err := o.openAll(log); err != nil {
 		return err
 	}
 	defer o.removePid()
-	if len(p.Config().Servers) == 0 {
-		log.Warn("there are no servers yet: every client is turned away until there is one: server 0 address A port P")
-	}
-	p.Serve()
+	o.in.Proxy.Serve()
 	if port != nil {
 		port.Serve()
 	}
@@ -70,6 +54,26 @@ func (o *options) serve(handler *logHandler) error {
 		if !o.handle(s, log) {
 			break
 		}
+	}
+	return nil
+}
+
+// openAll opens what root may be needed for, gives up root, and then opens what is to be our own user's.
+func (o *options) openAll(log *slog.Logger) error {
+	p := o.in.Proxy
+	for _, step := range []func() error{
+		p.Listen,
+		p.Activate,
+		func() error { return o.confine(log) },
+		p.OpenLog,
+		o.writePid,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	if len(p.Config().Servers) == 0 {
+		log.Warn("there are no servers yet: every client is turned away until there is one: server 0 address A port P")
 	}
 	return nil
 }

@@ -19,8 +19,11 @@ all: build
 build:
 	$(GO) build -o bin/ ./cmd/...
 
-# Build as yourself, install as root: what is in ./bin is installed as it is.
-install: $(if $(wildcard $(PROGRAMS:%=bin/%)),,build)
+# What is in ./bin is installed as it is, so that root needs no Go: make build, and then, as root, make install.
+bin/%:
+	$(MAKE) build
+
+install: $(PROGRAMS:%=bin/%)
 	install -d $(BINDIR) $(MANDIR)
 	install -m 755 $(PROGRAMS:%=bin/%) $(BINDIR)
 	install -m 644 $(PROGRAMS:%=docs/%.1) $(MANDIR)

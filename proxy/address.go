@@ -24,7 +24,7 @@ func SplitListen(address string) (network, addr string, err error) {
 		host, port = address[:i], address[i+1:]
 		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	}
-	n, err := net.LookupPort("tcp", port)
+	n, err := net.LookupPort("ip", port) // TCP's, or, as for tftp, UDP's
 	if err != nil || port == "" {
 		return "", "", fmt.Errorf("listening address %q: %q is no port; expected [host:]port or /path/to/socket", address, port)
 	}

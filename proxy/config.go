@@ -89,7 +89,7 @@ type Config struct {
 	WebStats    string   // -w
 	GeoIP       []string // databases
 	Debug       int
-	ASCII       bool // dumps (debug 3) in ASCII rather than hex
+	ASCII       bool // dumps (debug 2) in ASCII rather than hex
 	ExitEnabled bool // -X
 
 	// Kept for write, and without effect here: what they ask for is always so, or never.
@@ -186,6 +186,9 @@ func (c *Config) check() error {
 		return fmt.Errorf("UDP (-U) carries datagrams as they are: it goes with neither TLS (-E, --self-signed) nor HTTP mode (-H)")
 	}
 	if c.DSRInterface != "" {
+		if c.HTTP || !c.Certificates.Empty() {
+			return fmt.Errorf("direct server return (dsr_if) passes frames on as they are: it goes with neither TLS (-E, --self-signed) nor HTTP mode (-H)")
+		}
 		_, _, err := c.service()
 		return err
 	}

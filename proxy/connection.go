@@ -75,13 +75,14 @@ func (c *connection) serve() {
 		c.p.log.Info("client turned away", "client", c.shown, "why", err)
 		return
 	}
-	c.relayRaw(stream, server, c.snap.Idle(), true)
+	c.relayRaw(stream, server, true)
 	c.disconnected()
 }
 
 // relayRaw relays bytes as they come until both sides have ended.
-func (c *connection) relayRaw(client, server *relay.Stream, idle time.Duration, record bool) {
-	config := relay.RawConfig{Idle: idle, Meter: c, Hasty: c.hasty}
+// The idle time-out is today's: the connection may have waited long for its client's first bytes.
+func (c *connection) relayRaw(client, server *relay.Stream, record bool) {
+	config := relay.RawConfig{Idle: c.p.now.Load().tunnelIdle(), Meter: c, Hasty: c.hasty}
 	config.SeenUp, config.SeenDown = c.seen(record)
 	r := relay.NewRaw(client, server, config)
 	c.tunnel.Store(r)
@@ -101,16 +102,11 @@ func (c *connection) hasty(up bool) bool {
 	return false
 }
 
-// setIdle changes the idle time-out while the connection lasts; in HTTP mode the next request finds it by itself.
+// setIdle changes the idle time-out of what is relayed as it comes. It is the tunnels' own, whatever the mode is now: HTTP mode
+// that is switched on must not end raw connections after its minute. The next request under HTTP finds its time-out by itself.
 func (c *connection) setIdle(s *snapshot) {
-	r := c.tunnel.Load()
-	if r == nil {
-		return
-	}
-	if c.snap.HTTP {
+	if r := c.tunnel.Load(); r != nil {
 		r.SetIdle(s.tunnelIdle())
-	} else {
-		r.SetIdle(s.Idle())
 	}
 }
 
@@ -209,7 +205,7 @@ func (c *connection) connect() (*relay.Stream, error) {
 func (c *connection) reach(srv *backend.Server, snap *snapshot) (*relay.Socket, error) {
 	from := snap.dialFrom(c.addr)
 	if !from.client.IsValid() {
-		if s := c.p.idlers.take(srv); s != nil {
+		if s := c.p.idlers.take(srv, snap); s != nil {
 			return s, nil
 		}
 	}
@@ -263,13 +259,11 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	config := &relay.HTTPConfig{
 		Forward: httpx.Forward{Client: client, Proto: proto, Port: c.listener.port,
 			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr)},
-		HeadLimit:   c.snap.HeadMax,
-		HeadTimeout: c.snap.HeadTimeout,
-		Idle:        c.snap.Idle(),
-		IdleNow:     func() time.Duration { return c.p.now.Load().exchangeIdle() },
-		Tunnel: func(client, server *relay.Stream) {
-			c.relayRaw(client, server, c.p.now.Load().tunnelIdle(), false)
-		},
+		HeadLimit:    c.snap.HeadMax,
+		HeadTimeout:  c.snap.HeadTimeout,
+		Idle:         c.snap.Idle(),
+		IdleNow:      func() time.Duration { return c.p.now.Load().exchangeIdle() },
+		Tunnel:       func(client, server *relay.Stream) { c.relayRaw(client, server, false) },
 		Connect:      c.connect,
 		Disconnected: c.disconnected,
 		Refused:      c.refused,

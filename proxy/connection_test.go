@@ -288,3 +288,20 @@ func TestIdleByMode(t *testing.T) {
 		t.Errorf("HTTP connections are idle after %v where the time-out is off", d)
 	}
 }
+
+// A certificate made for the same names stays, also where something else was changed in between.
+func TestReloadKeepsSelfSignedAfterAChange(t *testing.T) {
+	p, _ := start(t, func(c *Config) { c.Certificates.SelfSigned = "localhost" })
+	made := func() string {
+		c := secure(t, address(p, 0), nil)
+		return string(c.ConnectionState().PeerCertificates[0].Raw)
+	}
+	before := made()
+	update(t, p, func(c *Config) { c.Blacklist = time.Second })
+	if err := p.Reload(func(*Draft) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if made() != before {
+		t.Error("the certificate was made anew")
+	}
+}

@@ -37,7 +37,11 @@ func (p *Proxy) openDatagrams(l Listener, c *Config) (*listener, error) {
 	if a, ok := pc.LocalAddr().(*net.UDPAddr); ok {
 		port = strconv.Itoa(a.Port)
 	}
-	return &listener{Listener: l, p: p, packets: pc, port: port}, nil
+	opened := &listener{Listener: l, p: p, packets: pc, port: port}
+	if network == "unixgram" {
+		opened.file, _ = os.Lstat(addr)
+	}
+	return opened, nil
 }
 
 // serveDatagrams begins to pass datagrams on.
@@ -58,7 +62,8 @@ func (l *listener) closeDatagrams() {
 	} else if l.packets != nil {
 		l.packets.Close()
 	}
-	if strings.Contains(l.Address, "/") {
+	// Only our own: in another root (-j) the path may be another file's.
+	if now, err := os.Lstat(l.Address); err == nil && l.file != nil && os.SameFile(now, l.file) {
 		os.Remove(l.Address) //nolint:errcheck // it may be out of reach after -u
 	}
 }
@@ -82,7 +87,7 @@ func (s *snapshot) flowConfig(p *Proxy) udp.Config {
 
 // tap records and dumps a datagram.
 func (p *Proxy) tap(s *snapshot, client netip.AddrPort, srv *backend.Server, up bool, data []byte) {
-	who, server := shown(client.Addr()), srv.Address
+	who, server := ShowAddr(client.Addr()), srv.Address
 	if len(srv.Addrs) > 0 {
 		server = srv.Addrs[0].Addr().String()
 	}
@@ -107,7 +112,7 @@ func (d datagrams) Choose(client netip.AddrPort) (udp.Route, bool) {
 	snap, now := d.p.now.Load(), time.Now()
 	denied := !snap.permits(snap.ClientACL, client.Addr())
 	if denied && snap.set.Abuse == nil {
-		d.p.log.Info("client refused", "client", shown(client.Addr()), "acl", snap.ClientACL)
+		d.p.log.Info("client refused", "client", ShowAddr(client.Addr()), "acl", snap.ClientACL)
 		return udp.Route{}, false
 	}
 	known := d.p.clients.Visit(client.Addr(), now, snap.Tracking)
@@ -121,7 +126,7 @@ func (d datagrams) Choose(client netip.AddrPort) (udp.Route, bool) {
 			return udp.Route{Server: srv, Client: known}, true
 		}
 	}
-	d.p.log.Info("client turned away", "client", shown(client.Addr()), "why", "no server available")
+	d.p.log.Info("client turned away", "client", ShowAddr(client.Addr()), "why", "no server available")
 	return udp.Route{}, false
 }
 

@@ -33,7 +33,7 @@ func (p *Proxy) dial(srv *backend.Server, from dialFrom, timeout time.Duration) 
 }
 
 func dialAny(ctx context.Context, srv *backend.Server, from dialFrom) (net.Conn, error) {
-	d := from.dialer()
+	d := &net.Dialer{KeepAlive: -1, Control: from.control}
 	if srv.IsUnix() {
 		return d.DialContext(ctx, "unix", srv.Address)
 	}
@@ -41,6 +41,7 @@ func dialAny(ctx context.Context, srv *backend.Server, from dialFrom) (net.Conn,
 	by, _ := ctx.Deadline()
 	for i, a := range srv.Addrs {
 		// Each address that is left gets its share of the time that is left.
+		d.LocalAddr = from.localAddr(a.Addr())
 		d.Timeout = time.Until(by) / time.Duration(len(srv.Addrs)-i)
 		c, err := d.DialContext(ctx, "tcp", a.String()) // DialTCP binds a local port first, which costs as much as the connect
 		if err == nil {
@@ -60,29 +61,35 @@ func (s *snapshot) dialFrom(client netip.Addr) dialFrom {
 	return from
 }
 
-func (from dialFrom) dialer() *net.Dialer {
-	d := &net.Dialer{KeepAlive: -1, Control: func(network, _ string, raw syscall.RawConn) error {
-		return from.prepare(network, raw)
-	}}
+// local is the address to bind for a server of the given address; the zero Addr: none, also where ours is of the other family.
+func (from dialFrom) local(server netip.Addr) netip.Addr {
 	local := from.source
 	if from.client.IsValid() {
 		local = from.client
 	}
-	if local.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
+	if local.Is4() != server.Is4() {
+		return netip.Addr{}
 	}
-	return d
+	return local
 }
 
-// prepare sets a socket's options before it connects.
-func (from dialFrom) prepare(network string, raw syscall.RawConn) error {
+func (from dialFrom) localAddr(server netip.Addr) net.Addr {
+	local := from.local(server)
+	if !local.IsValid() {
+		return nil
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
+}
+
+// control sets a socket's options before it connects.
+func (from dialFrom) control(network, _ string, raw syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil
 	}
 	var failed error
 	err := raw.Control(func(fd uintptr) {
 		keepAlive(int(fd))
-		if from.client.IsValid() {
+		if from.client.IsValid() && network == "tcp4" {
 			failed = transparent(int(fd))
 		}
 	})
@@ -94,7 +101,7 @@ func (from dialFrom) prepare(network string, raw syscall.RawConn) error {
 
 // ourFault reports whether a connect failed for a reason that says nothing about the server.
 func ourFault(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, context.Canceled} {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EPERM, context.Canceled} {
 		if errors.Is(err, e) {
 			return true
 		}

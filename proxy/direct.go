@@ -63,14 +63,24 @@ func (s *snapshot) dsrConfig() (dsr.Config, error) {
 	a, port, err := s.service()
 	c := dsr.Config{Interface: s.DSRInterface, Address: a, Port: port, UDP: s.UDP, RoundRobin: s.Mode.RoundRobin, Stubborn: s.Mode.Stubborn}
 	for _, srv := range s.set.Servers {
-		var to netip.Addr
-		if len(srv.Addrs) > 0 {
-			to = srv.Addrs[0].Addr()
-		}
-		c.Servers = append(c.Servers, dsr.Server{Addr: to, Weight: srv.Weight, State: srv.State})
+		c.Servers = append(c.Servers, dsr.Server{Addr: frameAddress(srv.Addrs), Weight: srv.Weight, State: srv.State})
 	}
 	if s.TarpitACL >= 0 {
 		c.Tarpit = func(a netip.Addr) bool { return s.permits(s.TarpitACL, a) }
 	}
 	return c, err
+}
+
+// frameAddress is where direct server return finds a server: the first IPv4 address of its name, which may stand for IPv6
+// addresses too. Where there is none it is the first that there is, for the error to name; the zero Addr is an empty slot.
+func frameAddress(addrs []netip.AddrPort) netip.Addr {
+	for _, a := range addrs {
+		if a.Addr().Is4() {
+			return a.Addr()
+		}
+	}
+	if len(addrs) > 0 {
+		return addrs[0].Addr()
+	}
+	return netip.Addr{}
 }

@@ -1,6 +1,9 @@
 package proxy
 
 import (
+	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,8 +50,11 @@ func (i *idlers) tend() {
 	n := 0
 	i.keep(func(d idler) bool {
 		n++
-		return n <= snap.Idlers && d.sock.Usable() && snap.has(d.server)
+		return n <= snap.Idlers && snap.mayHand(d.sock) && snap.has(d)
 	})
+	if snap.UDP || snap.DSRInterface != "" {
+		return // there are no connections to be handed any
+	}
 	for missing := snap.Idlers - i.count(); missing > 0; missing-- {
 		if !i.open(snap) {
 			return
@@ -56,9 +62,20 @@ func (i *idlers) tend() {
 	}
 }
 
-// has reports whether a server of an earlier configuration is still one.
-func (s *snapshot) has(srv *backend.Server) bool {
-	return srv.Index < len(s.set.Servers) && s.set.Servers[srv.Index].Address == srv.Address && s.set.Servers[srv.Index].Port == srv.Port
+// has reports whether the server that a connection was made to under an earlier configuration is still one, and at the address
+// that the connection has: its name may stand for others by now.
+func (s *snapshot) has(d idler) bool {
+	if d.server.Index >= len(s.set.Servers) {
+		return false
+	}
+	srv := s.set.Servers[d.server.Index]
+	if named(srv.Spec) != named(d.server.Spec) {
+		return false
+	}
+	t, ok := d.sock.RemoteAddr().(*net.TCPAddr)
+	return !ok || slices.ContainsFunc(srv.Addrs, func(a netip.AddrPort) bool {
+		return a.Addr().WithZone("") == t.AddrPort().Addr().Unmap().WithZone("")
+	})
 }
 
 // open connects to the server that round robin would choose next.
@@ -79,8 +96,17 @@ func (i *idlers) open(snap *snapshot) bool {
 	return false
 }
 
+// mayHand reports whether an idle connection can be given to a client: it is open, and under HTTP the server has said nothing
+// on it, as servers do that are tired of waiting (408).
+func (s *snapshot) mayHand(sock *relay.Socket) bool {
+	if s.HTTP {
+		return sock.Silent()
+	}
+	return sock.Usable()
+}
+
 // take hands out a live connection to a server; nil if there is none.
-func (i *idlers) take(srv *backend.Server) *relay.Socket {
+func (i *idlers) take(srv *backend.Server, snap *snapshot) *relay.Socket {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for n, d := range i.have {
@@ -88,7 +114,7 @@ func (i *idlers) take(srv *backend.Server) *relay.Socket {
 			continue
 		}
 		i.have = append(i.have[:n], i.have[n+1:]...)
-		if d.sock.Usable() {
+		if snap.mayHand(d.sock) {
 			return d.sock
 		}
 		d.sock.Close()

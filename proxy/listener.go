@@ -25,6 +25,7 @@ type listener struct {
 	ln       net.Listener   // nil for datagrams
 	packets  net.PacketConn // nil for connections, and once flows has it
 	flows    *udp.Server    // nil for connections, and before it has begun to serve
+	file     os.FileInfo    // of a Unix socket for datagrams, which is removed at the end
 	port     string         // the port that was bound, "" for a Unix socket
 	closed   atomic.Bool
 
@@ -107,8 +108,12 @@ func removeSocket(path string) error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return errors.New("it exists and is no socket")
 	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
 		c.Close()
+	}
+	// Any other error than a refusal comes of a socket that is in use: for datagrams, with a full queue, or another user's.
+	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return errors.New("another process listens there")
 	}
 	return os.Remove(path)

@@ -198,3 +198,29 @@ func TestUnixSocketLeftBehind(t *testing.T) {
 
 // blackhole is an address that answers no connection: its queue is full and nobody accepts.
 // TestOutOfDescriptors leaves the process a few descriptors, then none, then all again.
+
+// A socket for datagrams that is in use is not taken for one that was left behind.
+func TestDatagramSocketInUse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	used, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := removeSocket(path); err == nil {
+		t.Error("the socket was removed under its owner")
+	}
+	used.Close()
+	if err := removeSocket(path); err != nil {
+		t.Errorf("the socket that was left behind: %v", err)
+	}
+}
+
+// Services that only UDP has are ports too.
+func TestListenServiceOfUDP(t *testing.T) {
+	if _, err := net.LookupPort("udp", "tftp"); err != nil {
+		t.Skip("the system knows no port for tftp")
+	}
+	if _, addr, err := SplitListen("tftp"); err != nil || addr != "0.0.0.0:69" {
+		t.Errorf("SplitListen(tftp): %q, %v", addr, err)
+	}
+}

@@ -19,7 +19,7 @@ func (p *Proxy) openLog(c Config, again bool) (*trafficlog.Log, error) {
 		}
 		return l, nil
 	}
-	return trafficlog.Open(c.Log)
+	return trafficlog.Open(c.Log, func(err error) { p.log.Error("lines of the request log are lost", "log", c.Log, "why", err) })
 }
 
 // useLog puts a log in the place of the one before.

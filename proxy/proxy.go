@@ -139,11 +139,12 @@ func (p *Proxy) apply(c Config, again bool) error {
 	if err != nil {
 		return err
 	}
-	if err := p.updateDSR(next); err != nil {
-		return err
-	}
 	traffic, err := p.openLog(c, again)
 	if err != nil {
+		return err
+	}
+	if err := p.updateDSR(next); err != nil { // where it is in use, no listeners are opened, and nothing can fail any more
+		p.dropLog(traffic)
 		return err
 	}
 	added, gone, err := p.openListeners(c)
@@ -173,7 +174,7 @@ func (p *Proxy) publish(s *snapshot) {
 	if s.geo != nil && (old == nil || old.geo != s.geo) {
 		p.log.Info("GeoIP: " + s.geo.Describe())
 	}
-	if old != nil && old.Idle() != s.Idle() {
+	if old != nil && old.tunnelIdle() != s.tunnelIdle() {
 		p.slots.each(func(c *connection) { c.setIdle(s) })
 	}
 	for _, l := range p.listeners {

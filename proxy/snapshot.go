@@ -101,7 +101,7 @@ func (s *snapshot) loadCertificates(old *snapshot) error {
 	}
 	options := s.tlsOptions()
 	if old.profile != nil && s.Certificates == old.Certificates && options == old.tlsOptions() {
-		s.profile = old.profile
+		s.profile, s.selfSigned = old.profile, old.selfSigned
 		return nil
 	}
 	set, err := certs.Load(s.Certificates, time.Now())

@@ -40,7 +40,7 @@ func listenOptions(network, _ string, raw syscall.RawConn) error {
 // transparent lets a socket bind an address that is not ours (ip(7), IP_TRANSPARENT).
 func transparent(s int) error {
 	if err := unix.SetsockoptInt(s, unix.SOL_IP, unix.IP_TRANSPARENT, 1); err != nil {
-		return fmt.Errorf("transparent: %v (it needs the capability CAP_NET_ADMIN)", err)
+		return fmt.Errorf("transparent: %w (it needs the capability CAP_NET_ADMIN)", err)
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func (d *Draft) Report() *status.Report {
 	}
 	for i, c := range d.proxy.clients.Recent(now, math.MaxInt64) {
 		if d.Tracking == 0 || c.Age < d.Tracking {
-			r.Clients = append(r.Clients, status.Client{Index: i, Address: shown(c.Addr), Age: c.Age, Last: c.Last,
+			r.Clients = append(r.Clients, status.Client{Index: i, Address: ShowAddr(c.Addr), Age: c.Age, Last: c.Last,
 				Connects: c.Connects, Sent: c.Sent, Received: c.Received})
 		}
 	}
@@ -136,8 +136,8 @@ func (d *Draft) Report() *status.Report {
 	return r
 }
 
-// shown is a client's address for people; the zero Addr is a peer on a Unix socket.
-func shown(a netip.Addr) string {
+// ShowAddr is a client's address for people; the zero Addr is a peer on a Unix socket.
+func ShowAddr(a netip.Addr) string {
 	if !a.IsValid() {
 		return "(unix)"
 	}

@@ -134,7 +134,7 @@ a server is host[:port[:max[:hard[:weight[:prio]]]]], [v6addr]:port... or /path/
 // helpText is what --help prints.
 func (o *options) helpText() string {
 	var b strings.Builder
-	b.WriteString("pen balances TCP connections over servers; with -E and -H it puts HTTPS before a farm of plain HTTP servers.\n\n" +
+	b.WriteString("pen balances TCP connections and UDP datagrams over servers; with -E and -H it puts HTTPS before a farm of plain HTTP servers.\n\n" +
 		synopsis + "example: pen -f -E cert.pem -K key.pem -H 8443 host1:8080 host2:8080\n")
 	group := ""
 	for _, f := range o.flags() {

@@ -1,4 +1,4 @@
-// Command pen is a load balancer for TCP that ends TLS and speaks HTTP at the edge: pen(1).
+// Command pen is a load balancer for TCP and UDP that ends TLS and speaks HTTP at the edge: pen(1).
 package main
 
 import (

@@ -103,7 +103,7 @@ func TestRun(t *testing.T) {
 		stdout, stderr string // how each begins
 	}{
 		{"", exitUsage, "", "pen: no address to listen on"},
-		{"--help", exitOK, "pen balances TCP connections", ""},
+		{"--help", exitOK, "pen balances TCP connections and UDP", ""},
 		{"--version", exitOK, "edgepen", ""},
 		{"-i service", exitOK, "", "pen: -i is for Windows only"},
 		{"-Y 80 a", exitUsage, "", "pen: unknown flag -Y\nusage: pen"},

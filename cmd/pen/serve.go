@@ -93,9 +93,11 @@ func (o *options) ready(handler *logHandler) error {
 func (o *options) handle(s os.Signal, log *slog.Logger) bool {
 	switch s {
 	case syscall.SIGHUP:
-		if err := o.reload(); err != nil {
-			log.Error("nothing was reloaded, all goes on as before", "why", err)
-		}
+		go func() { // beside the signals: TERM must not wait for a name server that does not answer
+			if err := o.reload(); err != nil {
+				log.Error("nothing was reloaded, all goes on as before", "why", err)
+			}
+		}()
 	case syscall.SIGUSR1:
 		lines, err := o.in.Statistics()
 		if err != nil {
@@ -128,7 +130,7 @@ func (o *options) commandLine() string {
 	for _, f := range []struct {
 		on   bool
 		flag string
-	}{{o.foreground, "-f"}, {c.ExitEnabled, "-X"}} {
+	}{{c.UDP, "-U"}, {o.foreground, "-f"}, {c.ExitEnabled, "-X"}} {
 		if f.on {
 			line += " " + f.flag
 		}

@@ -18,7 +18,7 @@ import (
 	"edgepen/cmd/pen/getopt"
 )
 
-const usage = `usage: penlogd -f [options] [address:]port
+const usage = `usage: penlogd [options] [address:]port
   -d        debugging on; -dd: every line
   -f        stay in the foreground
   -j dir    run in a chroot environment
@@ -118,6 +118,9 @@ func (o *options) setKeep(value string) error {
 // serve opens everything, in the order in which privileges allow it, and works until it is told to end.
 func (o *options) serve(signals <-chan os.Signal, stdout, stderr io.Writer) error {
 	if !o.foreground && !daemon.IsChild() {
+		if o.log == "" {
+			fmt.Fprintln(stderr, "penlogd: without -l FILE the log goes nowhere")
+		}
 		return daemon.Start()
 	}
 	to, err := net.ResolveUDPAddr("udp", o.address)

@@ -159,7 +159,7 @@ func parsePort(word string) (uint16, error) {
 	if strings.IndexFunc(word, isBlankOrControl) >= 0 || word[0] == '-' || word[0] == '+' {
 		return 0, fmt.Errorf("port %q is neither a number nor a service name", word)
 	}
-	n, err := net.LookupPort("tcp", word)
+	n, err := net.LookupPort("ip", word) // of TCP or UDP
 	if err != nil {
 		return 0, fmt.Errorf("port %q is neither a number nor a known service name", word)
 	}

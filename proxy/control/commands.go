@@ -209,11 +209,7 @@ func (c *call) recent() error {
 		}
 	}
 	for _, k := range c.Recent(within) {
-		addr := "(unix)"
-		if k.Addr.IsValid() {
-			addr = k.Addr.String()
-		}
-		c.printf("%s connects %d sx %d rx %d\n", addr, k.Connects, k.Sent, k.Received)
+		c.printf("%s connects %d sx %d rx %d\n", proxy.ShowAddr(k.Addr), k.Connects, k.Sent, k.Received)
 	}
 	return nil
 }
@@ -290,7 +286,7 @@ func (c *call) serverField(n int, name, value string) (err error) {
 
 // port reads a port number or a service name.
 func port(word string) (uint16, error) {
-	n, err := net.LookupPort("tcp", word)
+	n, err := net.LookupPort("ip", word)
 	if err != nil || word == "" {
 		return 0, fmt.Errorf("%q is no port; expected a number from 0 to 65535 or a service name", word)
 	}

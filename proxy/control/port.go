@@ -166,7 +166,7 @@ func (p *Port) admit(c net.Conn) error {
 		return err
 	}
 	if !p.in.Proxy.ControlPermits(addr) {
-		return fmt.Errorf("control_acl does not permit %v", addr)
+		return fmt.Errorf("control_acl does not permit %s", proxy.ShowAddr(addr))
 	}
 	return nil
 }

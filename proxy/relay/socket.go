@@ -151,6 +151,10 @@ func (s *Socket) Usable() bool {
 	return s.ahead != nil || s.raw.Control(s.look) == nil && (s.silent || s.spoke)
 }
 
+// Silent reports whether the peer has kept the socket open and said nothing: what comes from a server that nobody has asked
+// is no answer.
+func (s *Socket) Silent() bool { return s.alive() }
+
 // FD is the socket's descriptor, for people; -1 once it is closed.
 func (s *Socket) FD() int {
 	n := -1

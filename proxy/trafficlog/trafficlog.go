@@ -23,7 +23,8 @@ const flushEvery = time.Second
 
 // Log is an open log. Its methods may be called at the same time.
 type Log struct {
-	name string
+	name   string
+	report func(error)
 
 	mu   sync.Mutex
 	file *os.File // nil: the log goes to conn
@@ -37,8 +38,9 @@ type Log struct {
 }
 
 // Open begins a log: to the penlogd at host:port, otherwise to a file, which is appended to.
-func Open(name string) (*Log, error) {
-	l := &Log{name: name, stop: make(chan struct{})}
+// What fails later goes to report, the first error after each opening.
+func Open(name string, report func(error)) (*Log, error) {
+	l := &Log{name: name, report: report, stop: make(chan struct{})}
 	if IsAddress(name) {
 		conn, err := net.Dial("udp", name)
 		if err != nil {
@@ -115,14 +117,8 @@ func (l *Log) flushLoop() {
 func (l *Log) note(err error) {
 	if err != nil && l.lost == nil {
 		l.lost = err
+		l.report(err)
 	}
-}
-
-// Err is the first error in writing since the log was opened or reopened.
-func (l *Log) Err() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.lost
 }
 
 // Record notes that a client sent data to a server. It allocates nothing.

@@ -41,7 +41,7 @@ func read(t *testing.T, path string) string {
 
 func TestFileIsReopened(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	l, err := Open(path)
+	l, err := Open(path, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestFileIsReopened(t *testing.T) {
 // TestLinesAreWrittenSoon: nobody has to send HUP to see the last line. The original holds them back.
 func TestLinesAreWrittenSoon(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	l, err := Open(path)
+	l, err := Open(path, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestReopenKeepsTheOldFileWhereTheNewOneCannotBe(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l, err := Open(filepath.Join(dir, "log"))
+	l, err := Open(filepath.Join(dir, "log"), func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestDatagrams(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pc.Close()
-	l, err := Open(pc.LocalAddr().String())
+	l, err := Open(pc.LocalAddr().String(), func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestDatagrams(t *testing.T) {
 }
 
 func TestRecordAllocatesNothing(t *testing.T) {
-	l, err := Open(filepath.Join(t.TempDir(), "log"))
+	l, err := Open(filepath.Join(t.TempDir(), "log"), func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}

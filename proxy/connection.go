@@ -111,7 +111,7 @@ func (c *connection) setIdle(s *snapshot) {
 }
 
 // dummyAnswer is what "dummy" answers to everything (penctl(1)).
-const dummyAnswer = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\nUlric was here."
+const dummyAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 15\r\nContent-Type: text/html\r\n\r\nUlric was here."
 
 // dummy is a web server of very few words.
 func dummy(client *relay.Stream) {

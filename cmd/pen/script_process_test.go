@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -47,12 +50,12 @@ func background(ts *testscript.TestScript, neg bool, args []string) {
 	}()
 }
 
-// balance starts a load balancer in the foreground and returns when it serves: balance pen|original ARGS…
-// Its process id is in pen.pid or original.pid, its messages in pen.log or original.log.
+// balance starts a load balancer in the foreground and returns when it serves: balance pen|original|tested ARGS…, the last of
+// which is $PEN. Its process id is in NAME.pid, its messages in NAME.log.
 func balance(ts *testscript.TestScript, neg bool, args []string) {
-	programs := map[string]string{"pen": "pen", "original": original}
+	programs := map[string]string{"pen": "pen", "original": original, "tested": ts.Getenv("PEN")}
 	if neg || len(args) < 2 || programs[args[0]] == "" {
-		ts.Fatalf("usage: balance pen|original ARGS…")
+		ts.Fatalf("usage: balance pen|original|tested ARGS…")
 	}
 	name := args[0]
 	pid := ts.MkAbs(name + ".pid")
@@ -121,10 +124,39 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// ends waits for a program's end and checks its exit status: ends NAME STATUS.
+// status runs a program to its end and prints what it printed, standard output first, and how it ended, or with -only just
+// the latter: status [-only] PROGRAM ARGS…
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	only := len(args) > 0 && args[0] == "-only"
+	if only {
+		args = args[1:]
+	}
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: status [-only] PROGRAM ARGS…")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir = ts.MkAbs(".")
+	cmd.Env = append(os.Environ(), "GORACE="+ts.Getenv("GORACE"))
+	cmd.WaitDelay = patience
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if cmd.ProcessState == nil || ctx.Err() != nil {
+		ts.Fatalf("%s: %v", strings.Join(args, " "), errors.Join(err, ctx.Err()))
+	}
+	if only {
+		out.Reset()
+		errs.Reset()
+	}
+	fmt.Fprintf(ts.Stdout(), "%s%sstatus %d\n", out.Bytes(), errs.Bytes(), cmd.ProcessState.ExitCode())
+}
+
+// ends waits for a program's end and checks its exit status, or prints it: ends NAME [STATUS].
 func ends(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: ends NAME STATUS")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: ends NAME [STATUS]")
 	}
 	w := worldOf(ts)
 	p := w.running[args[0]]
@@ -137,7 +169,12 @@ func ends(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s does not end", args[0])
 	}
 	delete(w.running, args[0])
-	if got := strconv.Itoa(p.cmd.ProcessState.ExitCode()); got != args[1] {
+	got := strconv.Itoa(p.cmd.ProcessState.ExitCode())
+	if len(args) == 1 {
+		fmt.Fprintf(ts.Stdout(), "status %s\n", got)
+		return
+	}
+	if got != args[1] {
 		ts.Fatalf("%s ended with status %s, want %s:\n%s", args[0], got, args[1], ts.ReadFile(p.log))
 	}
 }

@@ -25,7 +25,7 @@ const runTime = 5 * time.Minute
 
 // TestScripts runs the programs as their users do: every file of testdata/script is a page about one behaviour.
 //
-// A script has its own directory $WORK and its own ports $PORT1 to $PORT9. The programs pen and penctl are on the path, and
+// A script has its own directory $WORK and its own ports $PORT1 to $PORT9. The programs of the project are on the path, and
 // the real pen, where it is installed, is $ORIGINAL with $ORIGINALCTL; $USER is who runs the tests. Beside the commands of testscript it has those of
 // commands; conditions are [original], [root] and testscript's own.
 func TestScripts(t *testing.T) {
@@ -42,14 +42,14 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// buildPrograms makes pen and penctl; pen starts itself anew as a daemon, so it has to be a program of its own.
+// buildPrograms makes all programs; pen starts itself anew as a daemon, so it has to be a program of its own.
 func buildPrograms(t *testing.T) (dir string) {
 	dir = t.TempDir()
 	args := []string{"build", "-o", dir + string(filepath.Separator)}
 	if raceDetector {
 		args = append(args, "-race")
 	}
-	out, err := exec.Command("go", append(args, "edgepen/cmd/pen", "edgepen/cmd/penctl")...).CombinedOutput()
+	out, err := exec.Command("go", append(args, "edgepen/cmd/...")...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("building the programs: %v\n%s", err, out)
 	}
@@ -75,32 +75,37 @@ func condition(name string) (bool, error) {
 
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"ask":         ask,
-		"await":       await,
-		"background":  background,
-		"balance":     balance,
-		"choices":     choices,
-		"closed":      closed,
-		"deaf":        deaf,
-		"dial":        dial,
-		"ends":        ends,
-		"eventually":  eventually,
-		"fill":        fill,
-		"finish":      finish,
-		"greeters":    greeters,
-		"hangup":      hangup,
-		"hear":        hear,
-		"occupy":      occupy,
-		"pki":         pki,
-		"raw":         raw,
-		"refused":     refused,
-		"repeat":      repeat,
-		"send":        send,
-		"servers":     servers,
-		"signal":      sendSignal,
-		"silent":      silent,
-		"stop-server": stopServer,
-		"ws":          websocket,
+		"ask":              ask,
+		"await":            await,
+		"background":       background,
+		"balance":          balance,
+		"choices":          choices,
+		"closed":           closed,
+		"deaf":             deaf,
+		"datagram-servers": datagramServers,
+		"datagrams":        datagrams,
+		"dial":             dial,
+		"ends":             ends,
+		"eventually":       eventually,
+		"fill":             fill,
+		"finish":           finish,
+		"greeters":         greeters,
+		"hangup":           hangup,
+		"hear":             hear,
+		"hear-datagrams":   hearDatagrams,
+		"observe":          observe,
+		"occupy":           occupy,
+		"pki":              pki,
+		"raw":              raw,
+		"refused":          refused,
+		"repeat":           repeat,
+		"send":             send,
+		"servers":          servers,
+		"signal":           sendSignal,
+		"silent":           silent,
+		"status":           status,
+		"stop-server":      stopServer,
+		"ws":               websocket,
 	}
 }
 
@@ -112,6 +117,7 @@ type world struct {
 	running  map[string]*process
 	backends map[string]*backendServer
 	clients  map[string]*client
+	record   *record // what a differential scenario observes; nil in others
 }
 
 type worldKey struct{}

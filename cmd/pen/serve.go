@@ -123,8 +123,9 @@ func (o *options) reload() error {
 	return err
 }
 
-// commandLine is the flags that only the start can set, in the order of the original, for what "write" writes.
-func (o *options) commandLine() string {
+// commandLine is a command line that goes with a file that "write" writes: the flags that only the start can set, in the order
+// of the original. It is asked for within an Update, and so looks at nothing but flags and what was given at the start.
+func (o *options) commandLine() func(file string) string {
 	c := o.in.Proxy.Config()
 	line := "pen"
 	for _, f := range []struct {
@@ -135,18 +136,22 @@ func (o *options) commandLine() string {
 			line += " " + f.flag
 		}
 	}
-	for _, f := range []struct{ flag, value string }{{"-u", o.user}, {"-j", o.chroot}, {"-F", o.config}, {"-p", o.pidFile}, {"-C", o.control}} {
+	for _, f := range []struct{ flag, value string }{{"-p", o.pidFile}, {"-u", o.user}, {"-j", o.chroot}} {
 		if f.value != "" {
 			line += " " + f.flag + " '" + f.value + "'"
 		}
 	}
+	rest := ""
+	if o.control != "" {
+		rest += " -C " + o.control
+	}
 	for _, l := range o.listen {
-		line += " --listen " + l.String()
+		rest += " --listen " + l.String()
 	}
 	if len(o.listen) == 0 && len(c.Listeners) > 0 {
-		line += " " + c.Listeners[0].Address
+		rest += " " + c.Listeners[0].Address
 	}
-	return line
+	return func(file string) string { return line + " -F '" + file + "'" + rest }
 }
 
 // openControl opens the control port, if one is asked for. Root gets a TCP one only where -u says that this is meant.

@@ -146,8 +146,11 @@ func (c *call) includeFile() error {
 	if len(c.words) != 1 {
 		return errors.New("include wants a file: " + c.cmd.usage())
 	}
-	c.hushed = c.hushed || len(c.files) == 0 // not within a file that -F names
-	return c.include(c.words[0])
+	inner := *c
+	if len(c.files) == 0 { // not within a file that -F names: no replies, as in the original, and no words of the file
+		inner.hushed, inner.out = true, new(strings.Builder)
+	}
+	return inner.include(c.words[0])
 }
 
 // listen replaces the first listening address; further ones stay.

@@ -24,8 +24,9 @@ type Interpreter struct {
 	Control string
 	// ConfigFile is where "write" writes to if it is not told; empty for nowhere.
 	ConfigFile string
-	// CommandLine is the flags that only the start can set, for a comment in what "write" writes.
-	CommandLine string
+	// CommandLine is a command line that goes with a file of settings, for a comment in what "write" writes: the flags that
+	// only the start can set; nil for none.
+	CommandLine func(file string) string
 	// Exit is called by "exit", where -X allows it.
 	Exit func()
 	// Reload does what HUP does; nil where nothing runs yet.
@@ -143,6 +144,9 @@ func (c *call) include(path string) error {
 		words, err := split(line)
 		if err == nil && len(words) > 0 {
 			err = (&call{Interpreter: c.Interpreter, Draft: c.Draft, out: c.out, files: files, hushed: c.hushed}).run(words)
+		}
+		if err != nil && c.hushed {
+			err = errors.New("there is a mistake in this line; -F and -o say which")
 		}
 		if err != nil {
 			return fmt.Errorf("%s:%d: %v", path, n+1, err)

@@ -130,7 +130,7 @@ func TestReplies(t *testing.T) {
 		{line: "tcp_fastclose up", reply: ""},
 		{line: "tcp_fastclose sideways", err: `tcp_fastclose: unknown word "sideways"; expected up, down, both or off`},
 		{line: "idlers", reply: "Idlers: 0/0\n"},
-		{line: "idlers 3", reply: ""},
+		{line: "idlers 3", reply: "Idlers: 0/3\n"},
 		{line: "idlers", reply: "Idlers: 0/3\n"},
 		{line: "idlers x", err: `idlers: "x" is no number`},
 		{line: "keepalive", reply: ""},

@@ -63,7 +63,6 @@ func (c *call) idlers() error {
 			return fmt.Errorf("idlers: %v", err)
 		}
 		c.Config.Idlers = n
-		return nil
 	}
 	c.printf("Idlers: %d/%d\n", c.Draft.Idlers(), c.Config.Idlers)
 	return nil

@@ -150,7 +150,7 @@ func TestEverySettingIsWritten(t *testing.T) {
 
 func TestWriteReplacesTheFile(t *testing.T) {
 	in := interpreter()
-	in.CommandLine = "pen -f -F 'cfg' 80"
+	in.CommandLine = func(file string) string { return "pen -f -F '" + filepath.Base(file) + "' 80" }
 	if _, err := in.Run("write"); err == nil || !strings.HasPrefix(err.Error(), "write wants a file") {
 		t.Error(err)
 	}

@@ -62,9 +62,7 @@ portable:
 
 # Every fuzz target for FUZZTIME.
 fuzz:
-	@grep -rln --include='*_test.go' '^func Fuzz' . | while read -r file; do \
-	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$file); do \
-	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) || exit 1; done; done
+	@GO="$(GO)" .ci/fuzz $(FUZZTIME)
 
 # CPU per unit of work beside the peers that are installed. It fails only where a floor is missed by more than a shared
 # machine's noise; the floors themselves are -check's own limits, for a quiet one. See bench/RESULTS.md.

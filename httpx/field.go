@@ -18,6 +18,7 @@ const (
 	forwardedHost
 	forwardedPort
 	provenance // other fields that say where a request came from
+	identity   // fields that say whose certificate the client has shown
 	disguised  // a name of the above in other punctuation
 )
 
@@ -134,10 +135,14 @@ func classifyLong(name []byte) kind {
 	}
 	k := other
 	switch name[0] | 0x20 {
+	case 'c':
+		k = classifyIdentity(name, "client-cert")
 	case 'p':
 		k = classifyProxy(name)
 	case 'x':
-		k = classifyForwarded(name)
+		if k = classifyIdentity(name, "x-ssl-client"); k == other {
+			k = classifyForwarded(name)
+		}
 	}
 	if k != other && isDisguised(name) {
 		return disguised
@@ -155,6 +160,17 @@ func classifyProxy(name []byte) kind {
 		return hopByHop
 	}
 	return other
+}
+
+// classifyIdentity finds Client-Cert and Client-Cert-Chain (RFC 9440), and X-SSL-Client-Verify and its like.
+func classifyIdentity(name []byte, prefix string) kind {
+	if len(name) < len(prefix) || !matches(name[:len(prefix)], prefix) {
+		return other
+	}
+	if len(name) > len(prefix) && folded[name[len(prefix)]] != '-' {
+		return other
+	}
+	return identity
 }
 
 func classifyForwarded(name []byte) kind {

@@ -11,6 +11,17 @@ var knownNames = map[string]kind{
 	"proxy-authenticate": hopByHop, "proxy-authorization": hopByHop, "proxy-authentication-info": hopByHop, "http2-settings": hopByHop, "proxy": hopByHop,
 	"x-forwarded-for": forwardedFor, "x-forwarded-proto": forwardedProto, "x-forwarded-host": forwardedHost, "x-forwarded-port": forwardedPort,
 	"forwarded": provenance, "x-real-ip": provenance, "x-forwarded": provenance, "x-forwarded-server": provenance, "x-forwardedx": provenance,
+	"client-cert": identity, "client-cert-chain": identity, "x-ssl-client": identity, "x-ssl-client-verify": identity, "x-ssl-client-s-dn": identity,
+}
+
+// saysWhence reports whether a field, its name in lower case, is about where a request comes from or who asks.
+func saysWhence(name string) bool {
+	for _, prefix := range []string{"x-ssl-client", "client-cert"} {
+		if name == prefix || strings.HasPrefix(name, prefix+"-") {
+			return true
+		}
+	}
+	return strings.HasPrefix(name, "x-forwarded") || knownNames[name] == provenance
 }
 
 func TestClassify(t *testing.T) {
@@ -30,12 +41,12 @@ func TestClassify(t *testing.T) {
 		}
 		for i := range name {
 			near := name[:i] + "q" + name[i+1:]
-			if got := classify([]byte(near)); got != other && knownNames[near] != got && !strings.HasPrefix(near, "x-forwarded") {
+			if got := classify([]byte(near)); got != other && knownNames[near] != got && !saysWhence(near) {
 				t.Errorf("%s: kind %d, want none", near, got)
 			}
 		}
 	}
-	for _, name := range []string{"accept", "user-agent", "cookie", "content-type", "x-forwarder", "authorization", "a", "proxies"} {
+	for _, name := range []string{"accept", "user-agent", "cookie", "content-type", "x-forwarder", "authorization", "a", "proxies", "client-certificate", "x-ssl-clients", "x-ssl"} {
 		if got := classify([]byte(name)); got != other {
 			t.Errorf("%s: kind %d, want none", name, got)
 		}

@@ -15,17 +15,24 @@ type Forward struct {
 	Port string
 	// Trusted: the peer is a proxy whose word about its client is taken.
 	Trusted bool
+	// Identity is whole field lines, each with its CRLF, that tell whose certificate the client has shown us: [IdentityFields]. It is
+	// the last word: where it is not empty nobody else's is passed on, be the peer trusted or not.
+	Identity string
 }
 
 // AppendForward appends the head that is to be sent to a server to dst; b is what Parse was last shown. Fields of the connection
 // are removed. An absolute target becomes a path and a Host. The version is the client's, 1.0 or 1.1, so that
 // the server frames its response for the client. No Connection is sent but for an upgrade, or where a client of HTTP/1.0 keeps
-// its connection. The fields of [Forward] come last: X-Forwarded-Proto, -For, -Host, -Port.
+// its connection. The fields of [Forward] come last: X-Forwarded-Proto, -For, -Host, -Port,
+// and the Identity.
 func (r *Request) AppendForward(dst, b []byte, f *Forward) []byte {
 	from := r.line
 	if !r.verbatim {
 		dst = r.appendLine(dst, b)
 		from = r.lineEnd + 2
+	}
+	if f.Identity != "" && r.hasKind(identity) {
+		r.dropKind(identity)
 	}
 	dst = r.appendKept(dst, b, from, f.Trusted)
 	switch {
@@ -35,7 +42,17 @@ func (r *Request) AppendForward(dst, b []byte, f *Forward) []byte {
 		dst = append(dst, "Connection: keep-alive\r\n"...)
 	}
 	dst = r.appendProvenance(dst, b, f)
+	dst = append(dst, f.Identity...)
 	return append(dst, "\r\n"...)
+}
+
+// dropKind leaves out the fields of a kind.
+func (r *Request) dropKind(k kind) {
+	for i := range r.fields {
+		if r.fields[i].kind == k {
+			r.fields[i].fate = drop
+		}
+	}
 }
 
 // appendLine writes the request line, and the Host of an absolute target, anew.

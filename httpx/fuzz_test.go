@@ -101,7 +101,7 @@ func surviving(h http.Header, drop func(name string) bool) []string {
 	}
 	for name, values := range h {
 		lower := strings.ToLower(name)
-		if !drop(lower) && (!slices.Contains(named, lower) || knownNames[lower] == provenance || strings.HasPrefix(lower, "x-forwarded")) {
+		if !drop(lower) && (!slices.Contains(named, lower) || saysWhence(lower)) {
 			left[name] = values
 		}
 	}
@@ -116,7 +116,7 @@ func goesNoFurther(name string, trusted bool) bool {
 		}
 		return '-'
 	}, name)
-	about := strings.HasPrefix(plain, "x-forwarded") || knownNames[plain] == provenance
+	about := saysWhence(plain)
 	if plain != name {
 		return about || knownNames[plain] != other
 	}
@@ -183,7 +183,7 @@ func checkForwarded(t *testing.T, r *Request, b []byte, fwd *Forward) *http.Requ
 	for i := range again.fields {
 		f := &again.fields[i]
 		count[strings.ToLower(string(f.nameOf(out)))]++
-		if f.kind == disguised || f.kind == hopByHop || f.kind == provenance && !fwd.Trusted {
+		if f.kind == disguised || f.kind == hopByHop || (f.kind == provenance || f.kind == identity) && !fwd.Trusted {
 			t.Errorf("forwarded %q", out)
 		}
 		if f.fate == keep && !f.tidy {

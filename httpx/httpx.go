@@ -43,6 +43,8 @@ func StatusText(status int) string {
 	switch status {
 	case 200:
 		return "OK"
+	case 308:
+		return "Permanent Redirect"
 	case 400:
 		return "Bad Request"
 	case 403:

@@ -223,7 +223,7 @@ func (r *Request) known(b []byte, f *field) *Error {
 			return &Error{Status: 417, Reason: "unknown expectation"}
 		}
 		f.fate = drop
-	case provenance:
+	case provenance, identity:
 		f.fate = keepIfTrusted
 	case trailer:
 	default:

@@ -110,7 +110,7 @@ func (s *Socket) wait() error {
 // take hands over the bytes read ahead together with their buffer, which the caller puts back.
 func (s *Socket) take() (b *buffer, from, to int) {
 	b, from, to = s.ahead, s.from, s.to
-	s.ahead = nil
+	s.ahead, s.from, s.to = nil, 0, 0
 	return b, from, to
 }
 
@@ -125,9 +125,28 @@ func (s *Socket) Read(p []byte) (int, error) {
 	n := copy(p, s.ahead[s.from:s.to])
 	if s.from += n; s.from == s.to {
 		putBuffer(s.ahead)
-		s.ahead = nil
+		s.ahead, s.from, s.to = nil, 0, 0
 	}
 	return n, nil
+}
+
+// Unread makes p what is read next, before everything else: what was read to find out what the connection is. It reports
+// whether there was room, which is bufferSize for all that is read ahead.
+func (s *Socket) Unread(p []byte) bool {
+	if len(p) == 0 {
+		return true
+	}
+	if len(p)+s.to-s.from > bufferSize {
+		return false
+	}
+	b := getBuffer()
+	n := copy(b[:], p)
+	if kept, from, to := s.take(); kept != nil {
+		n += copy(b[n:], kept[from:to])
+		putBuffer(kept)
+	}
+	s.ahead, s.from, s.to = b, 0, n
+	return true
 }
 
 // CloseWrite tells the peer that nothing more will come.

@@ -5,9 +5,29 @@ import (
 	"testing"
 )
 
-func entry(t testing.TB, words string) Entry {
+// words splits a line as the configuration file does: a word with blanks stands
+// in double quotes, # begins a comment.
+func words(line string) (list []string) {
+	for {
+		line = strings.TrimLeft(line, " \t")
+		if line == "" || line[0] == '#' {
+			return list
+		}
+		end := " \t"
+		if line[0] == '"' {
+			end, line = `"`, line[1:]
+		}
+		i := strings.IndexAny(line, end)
+		if i < 0 {
+			return append(list, line)
+		}
+		list, line = append(list, line[:i]), line[i+1:]
+	}
+}
+
+func entry(t testing.TB, line string) Entry {
 	t.Helper()
-	e, err := ParseEntry(strings.Fields(words))
+	e, err := ParseEntry(words(line))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +101,9 @@ func FuzzParseEntryIsReadBack(f *testing.F) {
 	for _, s := range []string{
 		"permit 10.0.0.1", "deny 10.0.0.5 255.0.255.0", "deny 10.0.0.0/8", "permit 2001:db8::/32",
 		"deny ::ffff:1.2.3.4/100", "deny country se", "permit all", "deny ::ffff:1.2.3.4/90",
+		"permit sni *.a.example", "deny sni none", "deny ja4 t13d1516h2_8daaf6152771_e5627efa2ab1", "permit client_cert any",
+		`permit client_cert subject CN=a\ b,O=#04,*`, "deny client_cert san *@a.example", "deny client_cert issuer cn=#*+O=*",
+		"permit client_cert spki 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
 	} {
 		f.Add(s)
 	}
@@ -89,7 +112,7 @@ func FuzzParseEntryIsReadBack(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := ParseEntry(strings.Fields(e.String()))
+		again, err := ParseEntry(words(e.String()))
 		if err != nil || again != e {
 			t.Errorf("%q: %q reads back as %q, %v", line, e, again, err)
 		}

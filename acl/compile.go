@@ -17,12 +17,15 @@ type Countries interface {
 // Compiled is a list in the form in which it is asked. It is immutable; nil
 // permits everybody.
 type Compiled struct {
-	permit    []bool // what each entry does
-	fallback  bool   // for a client that no entry matches
-	unix      bool   // for a client on a Unix socket
-	v4, v6    ranges // prefix entries and all
-	other     []rule // the entries that no range can hold, in order
-	countries Countries
+	permit       []bool // what each entry does
+	fallback     bool   // for a client that no entry matches
+	unixFallback bool   // for such a client on a Unix socket
+	all          int    // the first entry that matches everybody; none if there is none
+	v4, v6       ranges // prefix entries and all
+	other        []rule // the entries about addresses that no range can hold, in order
+	hello        helloRules
+	cert         certRules
+	countries    Countries
 }
 
 // rule is an entry that is asked by itself: a country, or a mask with holes.
@@ -34,24 +37,30 @@ type rule struct {
 
 // Compile makes a list ready to be asked. It fails if the list has a country
 // entry and there is nobody to ask for countries: to skip the entry, as pen does
-// without its database, would let in whom it was written to keep out.
+// without its database, would let in whom it was written to keep out. It fails
+// as well if there is an entry that ParseEntry cannot have made.
 func Compile(l List, c Countries) (*Compiled, error) {
-	compiled := &Compiled{fallback: true, unix: true, countries: c}
+	compiled := &Compiled{
+		fallback: true, all: none, countries: c,
+		hello: helloRules{first: none, firstJA4: none}, cert: newCertRules(),
+	}
 	if len(l) > 0 {
 		compiled.fallback = !l[len(l)-1].Permit
 	}
 	var v4, v6 []span
-	firstAll := -1
 	for i, e := range l {
 		compiled.permit = append(compiled.permit, e.Permit)
 		switch {
 		case e.All:
 			v4 = append(v4, span{netip.PrefixFrom(netip.IPv4Unspecified(), 0), i})
 			v6 = append(v6, span{netip.PrefixFrom(netip.IPv6Unspecified(), 0), i})
-			if firstAll < 0 {
-				firstAll = i
-				compiled.unix = e.Permit
+			compiled.all = min(compiled.all, i)
+		case e.Cert != "":
+			if err := compiled.cert.add(e, i); err != nil {
+				return nil, fmt.Errorf("acl entry %q: %v", e, err)
 			}
+		case e.Stage() == Hello:
+			compiled.hello.add(e, i)
 		case e.Country != "":
 			if c == nil {
 				return nil, fmt.Errorf("acl entry %q needs a database: --geoip FILE", e)
@@ -67,30 +76,22 @@ func Compile(l List, c Countries) (*Compiled, error) {
 		}
 	}
 	compiled.v4, compiled.v6 = newRanges(v4), newRanges(v6)
+	compiled.unixFallback = compiled.fallback || compiled.Needs() == Address
 	return compiled, nil
 }
 
-// Permit reports whether the list lets a client pass. The zero Addr is a client
-// on a Unix socket: it passes, unless the first `all` entry says otherwise. An
-// IPv4-mapped address counts as IPv4. Permit does not allocate, as far as the
-// Countries do not.
-func (l *Compiled) Permit(addr netip.Addr) bool {
-	if l == nil {
-		return true
-	}
+// address is the first entry that matches by address or country, none if there
+// is none.
+func (l *Compiled) address(addr netip.Addr) int {
 	if !addr.IsValid() {
-		return l.unix
+		return l.all
 	}
 	addr = addr.Unmap().WithZone("")
 	table := l.v6
 	if addr.Is4() {
 		table = l.v4
 	}
-	match := table.find(addr)
-	if match = l.earlier(addr, match); match == none {
-		return l.fallback
-	}
-	return l.permit[match]
+	return l.earlier(addr, table.find(addr))
 }
 
 // earlier finds the first of the other entries that matches, if it stands before

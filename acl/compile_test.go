@@ -139,6 +139,7 @@ func randomAddr(rng *rand.Rand) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
+// randomEntry is an entry about addresses.
 func randomEntry(rng *rand.Rand) Entry {
 	e := Entry{Permit: rng.IntN(2) == 0}
 	switch rng.IntN(20) {

@@ -7,7 +7,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	stdtls "crypto/tls"
 	"crypto/x509"
 	"os"
 	"path/filepath"
@@ -22,10 +21,10 @@ import (
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // subjects lists the chain as common names.
-func subjects(t *testing.T, cert stdtls.Certificate) string {
+func subjects(t *testing.T, cert *Certificate) string {
 	t.Helper()
 	var names []string
-	for _, der := range cert.Certificate {
+	for _, der := range cert.TLS().Certificate {
 		c, err := x509.ParseCertificate(der)
 		if err != nil {
 			t.Fatal(err)
@@ -37,7 +36,7 @@ func subjects(t *testing.T, cert stdtls.Certificate) string {
 
 func mustLoad(t *testing.T, s Source) *Set {
 	t.Helper()
-	set, err := Load(s, now)
+	set, err := NewStore().Load(s, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,8 +49,8 @@ func TestEmpty(t *testing.T) {
 		empty  bool
 	}{
 		{Source{}, true},
-		{Source{CAFile: "ca.pem", Key: "k.pem"}, true},
-		{Source{Cert: "c.pem"}, false},
+		{Source{CAFile: "ca.pem", Keys: []string{"k.pem"}}, true},
+		{Source{Certs: []string{"c.pem"}}, false},
 		{Source{SelfSigned: "localhost"}, false},
 	} {
 		if got := test.source.Empty(); got != test.empty {
@@ -98,11 +97,11 @@ func TestLoadKeyKinds(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			leaf := certtest.PEM(root.Issue(t, "leaf", test.key, nil), root.Cert)
-			two := mustLoad(t, Source{Cert: certtest.Write(t, "c.pem", leaf), Key: certtest.Write(t, "k.pem", test.pem)})
-			one := mustLoad(t, Source{Cert: certtest.Write(t, "both.pem", test.pem, leaf)})
+			two := mustLoad(t, Source{Certs: []string{certtest.Write(t, "c.pem", leaf)}, Keys: []string{certtest.Write(t, "k.pem", test.pem)}})
+			one := mustLoad(t, Source{Certs: []string{certtest.Write(t, "both.pem", test.pem, leaf)}})
 			for _, set := range []*Set{two, one} {
-				if got := subjects(t, set.Certificate); got != "leaf root" || set.Certificate.Leaf == nil {
-					t.Errorf("chain %q, leaf %v", got, set.Certificate.Leaf)
+				if got := subjects(t, set.Default[0]); got != "leaf root" || set.Default[0].Leaf() == nil {
+					t.Errorf("chain %q, leaf %v", got, set.Default[0].Leaf())
 				}
 				if len(set.Warnings) != 0 || set.CAs != nil {
 					t.Errorf("warnings %q, CAs %v", set.Warnings, set.CAs)
@@ -138,12 +137,12 @@ func TestChain(t *testing.T) {
 		{"CA of others", certtest.PEM(leaf), certtest.PEM(stranger.Cert), "leaf", "append"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := Source{Cert: certtest.Write(t, "c.pem", test.cert), Key: certtest.Write(t, "k.pem", certtest.KeyPEM(t, key))}
+			s := Source{Certs: []string{certtest.Write(t, "c.pem", test.cert)}, Keys: []string{certtest.Write(t, "k.pem", certtest.KeyPEM(t, key))}}
 			if test.ca != "" {
 				s.CAFile = certtest.Write(t, "ca.pem", test.ca)
 			}
 			set := mustLoad(t, s)
-			if got := subjects(t, set.Certificate); got != test.want {
+			if got := subjects(t, set.Default[0]); got != test.want {
 				t.Errorf("chain %q, want %q", got, test.want)
 			}
 			all := strings.Join(set.Warnings, "\n")
@@ -161,14 +160,14 @@ func TestChainCircle(t *testing.T) {
 	aByB, bByA := b.Sign(t, a.Key.Public(), a.Cert), a.Sign(t, b.Key.Public(), b.Cert)
 	key := certtest.NewKey(t)
 	s := Source{
-		Cert:   certtest.Write(t, "c.pem", certtest.PEM(a.Issue(t, "leaf", key, nil)), certtest.KeyPEM(t, key)),
+		Certs:  []string{certtest.Write(t, "c.pem", certtest.PEM(a.Issue(t, "leaf", key, nil)), certtest.KeyPEM(t, key))},
 		CAFile: certtest.Write(t, "ca.pem", certtest.PEM(aByB, bByA)),
 	}
-	if got := subjects(t, mustLoad(t, s).Certificate); got != "leaf a b" {
+	if got := subjects(t, mustLoad(t, s).Default[0]); got != "leaf a b" {
 		t.Errorf("circle: chain %q", got)
 	}
 	s.CAFile = certtest.Write(t, "ca.pem", certtest.PEM(aByB, a.Cert))
-	if got := subjects(t, mustLoad(t, s).Certificate); got != "leaf" {
+	if got := subjects(t, mustLoad(t, s).Default[0]); got != "leaf" {
 		t.Errorf("root and its twin: chain %q", got)
 	}
 }
@@ -180,7 +179,7 @@ func TestCAs(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"1a2b3c4d.0": certtest.PEM(root.Cert), "1a2b3c4d.1": certtest.PEM(other.Cert),
-		"1a2b3c4d.r0": "a revocation list", "README": "not a certificate", "1A2B3C4D.0": "capitals", "1a2b3c4d.": "no number",
+		"README": "not a certificate", "1A2B3C4D.0": "capitals", "1a2b3c4d.": "no number",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -195,12 +194,12 @@ func TestCAs(t *testing.T) {
 		{Source{CADir: dir}, 2},
 		{Source{CAFile: file, CADir: dir}, 2},
 	} {
-		test.source.Cert = both
+		test.source.Certs = []string{both}
 		set := mustLoad(t, test.source)
 		if set.CACount != test.count || set.CAs == nil {
 			t.Errorf("%+v: %d CAs, want %d", test.source, set.CACount, test.count)
 		}
-		if _, err := set.Certificate.Leaf.Verify(x509.VerifyOptions{Roots: set.CAs, CurrentTime: now}); err != nil {
+		if _, err := set.Default[0].Leaf().Verify(x509.VerifyOptions{Roots: set.CAs, CurrentTime: now}); err != nil {
 			t.Errorf("%+v: %v", test.source, err)
 		}
 		if len(set.Warnings) != 0 {
@@ -216,7 +215,7 @@ func TestSystemRoots(t *testing.T) {
 	root := certtest.NewRoot(t, "root")
 	t.Setenv("SSL_CERT_FILE", certtest.Write(t, "roots.pem", certtest.PEM(root.Cert)))
 	t.Setenv("SSL_CERT_DIR", t.TempDir())
-	set, err := Load(Source{SelfSigned: DefaultNames, CAFile: SystemRoots}, now)
+	set, err := NewStore().Load(Source{SelfSigned: DefaultNames, CAFile: SystemRoots}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,11 +253,11 @@ func TestWarnings(t *testing.T) {
 		{"no CA", key, nil, root.Issue(t, "pinned", key, nil), "certificate CN=pinned in CAS is no CA; it vouches only for a client that shows this very certificate"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := Source{Cert: certtest.Write(t, "c.pem", certtest.PEM(root.Issue(t, "leaf", test.key, test.edit), root.Cert), certtest.KeyPEM(t, test.key))}
+			s := Source{Certs: []string{certtest.Write(t, "c.pem", certtest.PEM(root.Issue(t, "leaf", test.key, test.edit), root.Cert), certtest.KeyPEM(t, test.key))}}
 			if test.ca != nil {
 				s.CAFile = certtest.Write(t, "ca.pem", certtest.PEM(test.ca))
 			}
-			want := strings.NewReplacer("FILE", s.Cert, "CAS", s.CAFile).Replace(test.want)
+			want := strings.NewReplacer("FILE", s.Certs[0], "CAS", s.CAFile).Replace(test.want)
 			if got := mustLoad(t, s).Warnings; !slices.Equal(got, []string{want}) {
 				t.Errorf("warnings\n %q, want\n %q", got, want)
 			}
@@ -271,7 +270,7 @@ func TestWarnSHA1(t *testing.T) {
 	root := certtest.NewRoot(t, "root")
 	leaf := root.Issue(t, "leaf", certtest.NewKey(t), nil)
 	leaf.SignatureAlgorithm = x509.ECDSAWithSHA1
-	got := certWarnings("certificate c.pem", "serving it all the same", leaf, now)
+	got := weakness("certificate c.pem", leaf)
 	if want := "certificate c.pem is signed with ECDSA-SHA1; clients may refuse it"; !slices.Equal(got, []string{want}) {
 		t.Errorf("warnings %q, want %q", got, want)
 	}
@@ -280,17 +279,35 @@ func TestWarnSHA1(t *testing.T) {
 func TestWarnKeyFile(t *testing.T) {
 	root, key := certtest.NewRoot(t, "root"), certtest.NewKey(t)
 	s := Source{
-		Cert: certtest.Write(t, "c.pem", certtest.PEM(root.Issue(t, "leaf", key, nil), root.Cert)),
-		Key:  certtest.Write(t, "k.pem", certtest.KeyPEM(t, key), certtest.KeyPEM(t, certtest.NewKey(t))),
+		Certs: []string{certtest.Write(t, "c.pem", certtest.PEM(root.Issue(t, "leaf", key, nil), root.Cert))},
+		Keys:  []string{certtest.Write(t, "k.pem", certtest.KeyPEM(t, key), certtest.KeyPEM(t, certtest.NewKey(t)))},
 	}
-	if err := os.Chmod(s.Key, 0o640); err != nil {
+	if err := os.Chmod(s.Keys[0], 0o640); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
-		s.Key + " holds 2 private keys; using the first",
-		"key file " + s.Key + " is open to others than its owner (mode 0640); chmod 600 " + s.Key,
+		"key file " + s.Keys[0] + " is open to others than its owner (mode 0640); chmod 600 " + s.Keys[0],
+		"private key number 2 in " + s.Keys[0] + " belongs to none of the certificates",
 	}
 	if got := mustLoad(t, s).Warnings; !slices.Equal(got, want) {
 		t.Errorf("warnings %q, want %q", got, want)
+	}
+}
+
+// TestOwnKeyNotNeeded has a key with -K beside one that cannot be used in the
+// certificate's own file.
+func TestOwnKeyNotNeeded(t *testing.T) {
+	root, key := certtest.NewRoot(t, "root"), certtest.NewKey(t)
+	disk := &ram{files: map[string]string{
+		"c.pem": certtest.PEM(root.Issue(t, "leaf", key, nil), root.Cert) + certtest.Block("ENCRYPTED PRIVATE KEY", []byte("x")),
+		"k.pem": certtest.KeyPEM(t, certtest.NewKey(t)) + certtest.KeyPEM(t, key), "both.pem": certtest.PEM(root.Issue(t, "leaf", key, nil), root.Cert) + certtest.KeyPEM(t, key),
+	}}
+	set := mustReload(t, disk.store(), Source{Certs: []string{"c.pem"}, Keys: []string{"k.pem"}})
+	if want := []string{"private key number 1 in k.pem belongs to none of the certificates"}; !slices.Equal(set.Warnings, want) {
+		t.Errorf("warnings %q, want %q", set.Warnings, want)
+	}
+	set = mustReload(t, disk.store(), Source{Certs: []string{"both.pem"}, Keys: []string{"both.pem"}})
+	if len(set.Warnings) != 0 {
+		t.Errorf("one file as certificate and key: warnings %q", set.Warnings)
 	}
 }

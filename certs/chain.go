@@ -2,12 +2,8 @@ package certs
 
 import (
 	"bytes"
-	"crypto/rsa"
 	"crypto/x509"
-	"fmt"
 	"slices"
-	"strings"
-	"time"
 )
 
 // issued reports whether parent signed child. It orders chains and decides no
@@ -59,91 +55,4 @@ func orderChain(leaf *x509.Certificate, given []*x509.Certificate) (chain, unuse
 		}
 	}
 	return chain, others
-}
-
-// chainWarnings remarks on the chain that clients will be sent, as of now.
-func chainWarnings(path string, chain []*x509.Certificate, cas *caSet, now time.Time) []string {
-	leaf := chain[0]
-	warnings := certWarnings("certificate "+path, "serving it all the same", leaf, now)
-	if len(leaf.DNSNames) == 0 && len(leaf.IPAddresses) == 0 {
-		warnings = append(warnings, fmt.Sprintf("certificate %s has no subject alternative name; clients of today look nowhere else for the host's name", path))
-	}
-	if !allowsServer(leaf) {
-		warnings = append(warnings, fmt.Sprintf("certificate %s is not meant for servers (its extended key usage lacks serverAuth); clients will refuse it", path))
-	}
-	for _, c := range chain[1:] {
-		warnings = append(warnings, certWarnings(fmt.Sprintf("%s in the chain of %s", describe(c), path), "serving it all the same", c, now)...)
-	}
-	if len(chain) == 1 && !selfSigned(leaf) && !cas.issuerKnown(leaf) {
-		warnings = append(warnings, fmt.Sprintf("certificate %s comes without a chain; if its issuer (%s) is an intermediate CA, append that one's certificate, or clients will refuse it", path, clean(leaf.Issuer.String())))
-	}
-	return warnings
-}
-
-// certWarnings remarks on one certificate's dates, key and signature. A root's
-// signature is not looked at: nobody verifies it.
-func certWarnings(name, consequence string, c *x509.Certificate, now time.Time) []string {
-	var warnings []string
-	add := func(format string, args ...any) {
-		warnings = append(warnings, name+" "+fmt.Sprintf(format, args...))
-	}
-	if now.After(c.NotAfter) {
-		add("expired on %s; %s", stamp(c.NotAfter), consequence)
-	}
-	if now.Before(c.NotBefore) {
-		add("is not valid before %s; %s", stamp(c.NotBefore), consequence)
-	}
-	if k, ok := c.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() < 2048 {
-		add("has an RSA key of %d bits; clients may refuse less than 2048", k.N.BitLen())
-	}
-	if weakHash(c.SignatureAlgorithm) && !selfSigned(c) {
-		add("is signed with %v; clients may refuse it", c.SignatureAlgorithm)
-	}
-	return warnings
-}
-
-// weakHash reports whether a signature is made over SHA-1 or an older hash.
-func weakHash(a x509.SignatureAlgorithm) bool {
-	switch a {
-	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
-		return true
-	}
-	return false
-}
-
-// allowsServer applies RFC 5280 section 4.2.1.12: no extension allows all.
-func allowsServer(c *x509.Certificate) bool {
-	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 {
-		return true
-	}
-	return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
-}
-
-// stamp prints a time for warnings.
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
-
-// subject is the certificate's subject as RFC 2253 writes it, or another name
-// where that is empty, as it is in many certificates of today.
-func subject(c *x509.Certificate) string {
-	if name := c.Subject.String(); name != "" {
-		return clean(name)
-	}
-	if len(c.DNSNames) > 0 {
-		return clean(c.DNSNames[0])
-	}
-	return fmt.Sprintf("serial %d", c.SerialNumber)
-}
-
-// describe names a certificate within a file of several.
-func describe(c *x509.Certificate) string { return "certificate " + subject(c) }
-
-// clean keeps what a certificate says from steering a terminal or faking a
-// log line.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return '?'
-		}
-		return r
-	}, s)
 }

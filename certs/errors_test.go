@@ -6,26 +6,69 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"hash/fnv"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"edgepen/certs/certtest"
 )
 
-// memory is a file system for loader.read.
-type memory map[string]string
+// ram is a file system whose files are by path. It counts what is read.
+type ram struct {
+	files map[string]string
+	mode  fs.FileMode
+	mu    sync.Mutex
+	reads []string
+}
 
-func (m memory) read(role, path string) (file, error) {
-	content, ok := m[path]
+func (r *ram) store() *Store {
+	st := NewStore()
+	st.disk = disk{r.stat, r.read, r.list}
+	return st
+}
+
+func (r *ram) stat(path string) stamp {
+	content, ok := r.files[path]
+	if !ok {
+		return stamp{missing: unix.ENOENT}
+	}
+	h := fnv.New64()
+	h.Write([]byte(content))
+	return stamp{ino: h.Sum64()}
+}
+
+func (r *ram) read(role, path string, limit int64) (file, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reads = append(r.reads, path)
+	content, ok := r.files[path]
 	if !ok {
 		return file{}, readError(role, path, fs.ErrNotExist)
 	}
-	return file{[]byte(content), 0o600}, nil
+	return file{[]byte(content), 0o600 | r.mode}, nil
+}
+
+func (r *ram) list(role, dir string) ([]string, error) {
+	var names []string
+	for path := range r.files {
+		if filepath.Dir(path) == dir {
+			names = append(names, filepath.Base(path))
+		}
+	}
+	if names == nil {
+		return nil, readError(role, dir, fs.ErrNotExist)
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 func TestLoadErrors(t *testing.T) {
@@ -54,7 +97,7 @@ func TestLoadErrors(t *testing.T) {
 	}
 	damaged := strings.Replace(leafPEM, "\nMII", "\n!!!", 1)
 	encrypted := "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"
-	files := memory{
+	files := map[string]string{
 		"good.pem": leafPEM, "k.pem": keyPEM, "empty.pem": "\n", "text.pem": "hello\n", "key-as-cert.pem": keyPEM,
 		"bad.pem": certtest.Block("CERTIFICATE", []byte("junk")), "damaged.pem": leafPEM + damaged, "csr.pem": certtest.Block("CERTIFICATE REQUEST", csr),
 		"leaf.der": string(leaf.Raw), "k.der": string(keyDER), "x.p12": "\x30\x03\x02\x01\x03", "p7.pem": certtest.Block("PKCS7", []byte("x")),
@@ -65,56 +108,62 @@ func TestLoadErrors(t *testing.T) {
 		"dsa.pem": certtest.Block("DSA PRIVATE KEY", []byte("x")), "ssh.pem": certtest.Block("OPENSSH PRIVATE KEY", []byte("x")),
 		"p224.pem": certtest.KeyPEM(t, p224), "p224cert.pem": certtest.PEM(root.Issue(t, "leaf", p224, nil)),
 		"x25519.pem": certtest.Block("PRIVATE KEY", x25519DER), "junkkey.pem": certtest.Block("EC PRIVATE KEY", []byte("junk")), "pub.pem": certtest.Block("PUBLIC KEY", []byte("x")),
+		"x.key": certtest.KeyPEM(t, certtest.NewKey(t)), "own.pem": leafPEM + keyPEM, "encown.pem": leafPEM + encrypted,
 	}
 	kinds := "; expected " + keyKinds
 	for _, test := range []struct {
 		source Source
 		want   string
 	}{
-		{Source{}, "no certificate: give -E file, or --self-signed to try things out"},
-		{Source{Key: "k.pem"}, "key k.pem has no certificate to go with it: give -E file"},
-		{Source{Cert: "good.pem", SelfSigned: "localhost"}, "a self-signed certificate (localhost) and certificate good.pem exclude each other: give one"},
+		{Source{Keys: []string{"k.pem"}}, "key k.pem has no certificate to go with it: give -E file"},
+		{Source{Certs: []string{"good.pem"}, SelfSigned: "localhost"}, "a self-signed certificate (localhost) and certificate good.pem exclude each other: give one"},
 		{Source{SelfSigned: "a,,b"}, `name "" for a self-signed certificate: expected a host name or an IP address`},
 
-		{Source{Cert: "none.pem"}, "cannot read certificate none.pem: file does not exist"},
-		{Source{Cert: "empty.pem"}, "certificate empty.pem is empty; expected PEM"},
-		{Source{Cert: "text.pem"}, "certificate text.pem holds no PEM block; expected a line -----BEGIN CERTIFICATE-----"},
-		{Source{Cert: "big.pem"}, "certificate big.pem is larger than 4194304 bytes; expected a PEM file"},
-		{Source{Cert: "key-as-cert.pem"}, "certificate key-as-cert.pem holds a private key, but no certificate; expected -----BEGIN CERTIFICATE-----"},
-		{Source{Cert: "dh.pem"}, `certificate dh.pem holds "DH PARAMETERS", but no certificate; expected -----BEGIN CERTIFICATE-----`},
-		{Source{Cert: "csr.pem"}, "certificate csr.pem is a certificate request (CSR); expected the certificate that the CA made of it"},
-		{Source{Cert: "p7.pem"}, "certificate p7.pem is PKCS#7; convert it: openssl pkcs7 -print_certs -in p7.pem -out new.pem"},
-		{Source{Cert: "leaf.der"}, "certificate leaf.der is DER, not PEM; convert it: openssl x509 -inform DER -in leaf.der -out new.pem"},
-		{Source{Cert: "x.p12"}, "certificate x.p12 is PKCS#12, not PEM; convert it: openssl pkcs12 -in x.p12 -nodes -out new.pem"},
-		{Source{Cert: "trusted.pem"}, "certificate trusted.pem holds OpenSSL's TRUSTED CERTIFICATE; convert it: openssl x509 -in trusted.pem -out new.pem"},
-		{Source{Cert: "bad.pem"}, "certificate bad.pem has a certificate (number 1) that cannot be used: x509: malformed certificate"},
-		{Source{Cert: "damaged.pem"}, "certificate damaged.pem has a damaged PEM block that begins in line LINE"},
-		{Source{Cert: "indented.pem"}, "certificate indented.pem has a damaged PEM block that begins in line LINE"},
-		{Source{Cert: "cut.pem"}, "certificate cut.pem has a damaged PEM block that begins in line 1"},
-		{Source{Cert: "long.pem"}, "certificate long.pem holds 101 certificates; expected one chain of at most 100"},
+		{Source{Certs: []string{"none.pem"}}, "cannot read certificate none.pem: file does not exist"},
+		{Source{Certs: []string{"empty.pem"}}, "certificate empty.pem is empty; expected PEM"},
+		{Source{Certs: []string{"text.pem"}}, "certificate text.pem holds no PEM block; expected a line -----BEGIN CERTIFICATE-----"},
+		{Source{Certs: []string{"big.pem"}}, "certificate big.pem is larger than 4194304 bytes; expected a PEM file"},
+		{Source{Certs: []string{"key-as-cert.pem"}}, "certificate key-as-cert.pem holds a private key, but no certificate; expected -----BEGIN CERTIFICATE-----"},
+		{Source{Certs: []string{"dh.pem"}}, `certificate dh.pem holds "DH PARAMETERS", but no certificate; expected -----BEGIN CERTIFICATE-----`},
+		{Source{Certs: []string{"csr.pem"}}, "certificate csr.pem is a certificate request (CSR); expected the certificate that the CA made of it"},
+		{Source{Certs: []string{"p7.pem"}}, "certificate p7.pem is PKCS#7; convert it: openssl pkcs7 -print_certs -in p7.pem -out new.pem"},
+		{Source{Certs: []string{"leaf.der"}}, "certificate leaf.der is DER, not PEM; convert it: openssl x509 -inform DER -in leaf.der -out new.pem"},
+		{Source{Certs: []string{"x.p12"}}, "certificate x.p12 is PKCS#12, not PEM; convert it: openssl pkcs12 -in x.p12 -nodes -out new.pem"},
+		{Source{Certs: []string{"trusted.pem"}}, "certificate trusted.pem holds OpenSSL's TRUSTED CERTIFICATE; convert it: openssl x509 -in trusted.pem -out new.pem"},
+		{Source{Certs: []string{"bad.pem"}}, "certificate bad.pem has a certificate (number 1) that cannot be used: x509: malformed certificate"},
+		{Source{Certs: []string{"damaged.pem"}}, "certificate damaged.pem has a damaged PEM block that begins in line LINE"},
+		{Source{Certs: []string{"indented.pem"}}, "certificate indented.pem has a damaged PEM block that begins in line LINE"},
+		{Source{Certs: []string{"cut.pem"}}, "certificate cut.pem has a damaged PEM block that begins in line 1"},
+		{Source{Certs: []string{"long.pem"}}, "certificate long.pem holds 101 certificates; expected one chain of at most 100"},
 
-		{Source{Cert: "good.pem"}, "certificate good.pem holds no private key; give it with -K file, or append it"},
-		{Source{Cert: "good.pem", Key: "none.pem"}, "cannot read key none.pem: file does not exist"},
-		{Source{Cert: "good.pem", Key: "good.pem"}, "key good.pem holds a certificate, but no private key; expected -----BEGIN PRIVATE KEY-----"},
-		{Source{Cert: "good.pem", Key: "pub.pem"}, `key pub.pem holds "PUBLIC KEY", but no private key; expected -----BEGIN PRIVATE KEY-----`},
-		{Source{Cert: "good.pem", Key: "text.pem"}, "key text.pem holds no PEM block; expected a line -----BEGIN PRIVATE KEY-----"},
-		{Source{Cert: "good.pem", Key: "k.der"}, "key k.der is DER, not PEM; convert it: openssl pkey -inform DER -in k.der -out new.pem"},
-		{Source{Cert: "good.pem", Key: "enc8.pem"}, "enc8.pem is encrypted (pass phrase); edgepen needs a plain key: openssl pkey -in enc8.pem -out plain.pem"},
-		{Source{Cert: "good.pem", Key: "enc1.pem"}, "enc1.pem is encrypted (pass phrase); edgepen needs a plain key: openssl pkey -in enc1.pem -out plain.pem"},
-		{Source{Cert: "good.pem", Key: "ssh.pem"}, "key ssh.pem is in OpenSSH's own form; convert a copy: ssh-keygen -p -m PKCS8 -f copy"},
-		{Source{Cert: "good.pem", Key: "dsa.pem"}, "key dsa.pem is a DSA key" + kinds},
-		{Source{Cert: "good.pem", Key: "p224.pem"}, "key p224.pem is an ECDSA key on P-224" + kinds},
-		{Source{Cert: "good.pem", Key: "x25519.pem"}, "key x25519.pem has a private key that cannot sign (*ecdh.PrivateKey)" + kinds},
-		{Source{Cert: "good.pem", Key: "junkkey.pem"}, "key junkkey.pem has a private key that cannot be used: x509: "},
-		{Source{Cert: "good.pem", Key: "other.pem"}, "key other.pem does not belong to certificate good.pem (subject CN=leaf)"},
-		{Source{Cert: "p224cert.pem", Key: "k.pem"}, "certificate p224cert.pem is for an ECDSA key on P-224" + kinds},
+		{Source{Certs: []string{"good.pem"}}, "certificate good.pem holds no private key; give it with -K file, or append it"},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"none.pem"}}, "cannot read key none.pem: file does not exist"},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"good.pem"}}, "key good.pem holds a certificate, but no private key; expected -----BEGIN PRIVATE KEY-----"},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"pub.pem"}}, `key pub.pem holds "PUBLIC KEY", but no private key; expected -----BEGIN PRIVATE KEY-----`},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"text.pem"}}, "key text.pem holds no PEM block; expected a line -----BEGIN PRIVATE KEY-----"},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"k.der"}}, "key k.der is DER, not PEM; convert it: openssl pkey -inform DER -in k.der -out new.pem"},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"enc8.pem"}}, "enc8.pem is encrypted (pass phrase); edgepen needs a plain key: openssl pkey -in enc8.pem -out plain.pem"},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"enc1.pem"}}, "enc1.pem is encrypted (pass phrase); edgepen needs a plain key: openssl pkey -in enc1.pem -out plain.pem"},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"ssh.pem"}}, "key ssh.pem is in OpenSSH's own form; convert a copy: ssh-keygen -p -m PKCS8 -f copy"},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"dsa.pem"}}, "key dsa.pem is a DSA key" + kinds},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"p224.pem"}}, "key p224.pem is an ECDSA key on P-224" + kinds},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"x25519.pem"}}, "key x25519.pem has a private key that cannot sign (*ecdh.PrivateKey)" + kinds},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"junkkey.pem"}}, "key junkkey.pem has a private key that cannot be used: x509: "},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"other.pem"}}, "key other.pem does not belong to certificate good.pem (subject CN=leaf)"},
+		{Source{Certs: []string{"p224cert.pem"}, Keys: []string{"k.pem"}}, "certificate p224cert.pem is for an ECDSA key on P-224" + kinds},
 
-		{Source{Cert: "good.pem", Key: "k.pem", CAFile: "none.pem"}, "cannot read CA file none.pem: file does not exist"},
-		{Source{Cert: "good.pem", Key: "k.pem", CAFile: "damaged.pem"}, "CA file damaged.pem has a damaged PEM block that begins in line LINE"},
-		{Source{Cert: "good.pem", Key: "k.pem", CAFile: "k.pem"}, "CA file k.pem holds a private key, but no certificate; expected -----BEGIN CERTIFICATE-----"},
-		{Source{Cert: "good.pem", Key: "k.pem", CADir: "no-such-dir"}, "cannot read CA directory no-such-dir: no such file or directory"},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"other.pem", "x.key", "other.pem"}}, "none of the 2 keys in other.pem, x.key belongs to certificate good.pem (subject CN=leaf)"},
+		{Source{Certs: []string{"good.pem", "own.pem"}, Keys: []string{"x.key"}}, "key x.key does not belong to certificate good.pem (subject CN=leaf)"},
+		{Source{Certs: []string{"encown.pem"}}, "encown.pem is encrypted (pass phrase); edgepen needs a plain key: openssl pkey -in encown.pem -out plain.pem"},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"k.pem", ""}}, "a certificate, key or revocation list with an empty name: expected a file"},
+		{Source{OCSPResponse: "r"}, "OCSP response r has no certificate to go with it: give -E file"},
+
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"k.pem"}, CAFile: "none.pem"}, "cannot read CA file none.pem: file does not exist"},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"k.pem"}, CAFile: "damaged.pem"}, "CA file damaged.pem has a damaged PEM block that begins in line LINE"},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"k.pem"}, CAFile: "k.pem"}, "CA file k.pem holds a private key, but no certificate; expected -----BEGIN CERTIFICATE-----"},
+		{Source{Certs: []string{"good.pem"}, Keys: []string{"k.pem"}, CADir: "no-such-dir"}, "cannot read CA directory no-such-dir: file does not exist"},
 	} {
-		_, err := loader{read: files.read, now: now}.load(test.source)
+		_, err := (&ram{files: files}).store().Load(test.source, now)
 		if err == nil {
 			t.Errorf("%+v: no error", test.source)
 			continue
@@ -140,13 +189,13 @@ func TestReadFileErrors(t *testing.T) {
 		source Source
 		want   string
 	}{
-		{Source{Cert: dir}, "certificate " + dir + " is a directory; expected a PEM file"},
-		{Source{Cert: "/dev/null"}, "certificate /dev/null is not a regular file; expected a PEM file"},
-		{Source{Cert: dir + "/none"}, "cannot read certificate " + dir + "/none: no such file or directory"},
-		{Source{Cert: big}, "certificate " + big + " is larger than 4194304 bytes; expected a PEM file"},
+		{Source{Certs: []string{dir}}, "certificate " + dir + " is a directory; expected a PEM file"},
+		{Source{Certs: []string{"/dev/null"}}, "certificate /dev/null is not a regular file; expected a PEM file"},
+		{Source{Certs: []string{dir + "/none"}}, "cannot read certificate " + dir + "/none: no such file or directory"},
+		{Source{Certs: []string{big}}, "certificate " + big + " is larger than 4194304 bytes; expected a PEM file"},
 		{Source{SelfSigned: "localhost", CADir: dir}, "CA directory " + dir + " has no certificates in hashed form (names such as 1a2b3c4d.0); make them: openssl rehash " + dir},
 	} {
-		if _, err := Load(test.source, now); err == nil || err.Error() != test.want {
+		if _, err := NewStore().Load(test.source, now); err == nil || err.Error() != test.want {
 			t.Errorf("%+v:\n got  %v\n want %s", test.source, err, test.want)
 		}
 	}
@@ -186,21 +235,24 @@ func TestOpenSSL(t *testing.T) {
 	}
 	run("rehash", "hashed")
 
-	set := mustLoad(t, Source{Cert: in("ec.crt"), Key: in("ec.pem"), CAFile: in("rsa.crt")})
-	if got := subjects(t, set.Certificate); got != "ec" || set.CACount != 1 {
+	set := mustLoad(t, Source{Certs: []string{in("ec.crt")}, Keys: []string{in("ec.pem")}, CAFile: in("rsa.crt")})
+	if got := subjects(t, set.Default[0]); got != "ec" || set.CACount != 1 {
 		t.Errorf("chain %q, %d CAs", got, set.CACount)
 	}
-	if set = mustLoad(t, Source{Cert: in("rsa.crt"), Key: in("rsa.pem"), CADir: hashed}); set.CACount != 2 {
+	if set = mustLoad(t, Source{Certs: []string{in("rsa.crt")}, Keys: []string{in("rsa.pem")}, CADir: hashed}); set.CACount != 2 {
 		t.Errorf("%d CAs in the hashed directory, want 2", set.CACount)
 	}
-	for source, want := range map[Source]string{
-		{Cert: in("rsa.crt"), Key: in("enc.pem")}: "is encrypted (pass phrase)",
-		{Cert: in("rsa.p12")}:                     "is PKCS#12, not PEM",
-		{Cert: in("dsa.crt"), Key: in("dsa.pem")}: "expected RSA",
-		{Cert: in("dsa.crt"), Key: in("ec.pem")}:  "is for a DSA key",
+	for _, test := range []struct {
+		source Source
+		want   string
+	}{
+		{Source{Certs: []string{in("rsa.crt")}, Keys: []string{in("enc.pem")}}, "is encrypted (pass phrase)"},
+		{Source{Certs: []string{in("rsa.p12")}}, "is PKCS#12, not PEM"},
+		{Source{Certs: []string{in("dsa.crt")}, Keys: []string{in("dsa.pem")}}, "expected RSA"},
+		{Source{Certs: []string{in("dsa.crt")}, Keys: []string{in("ec.pem")}}, "is for a DSA key"},
 	} {
-		if _, err := Load(source, now); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%+v: error %v, want %q", source, err, want)
+		if _, err := NewStore().Load(test.source, now); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: error %v, want %q", test.source, err, test.want)
 		}
 	}
 }

@@ -5,62 +5,14 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"strings"
 )
 
-const (
-	// maxFile bounds what is read of one file, in bytes. The bundle of all
-	// public CAs is about 220 KiB.
-	maxFile = 4 << 20
-	// maxChain bounds the certificates in the -E file, since each may have
-	// to be held against each. Real chains have two to four.
-	maxChain = 100
-)
-
-// file is what was read from one path.
-type file struct {
-	data []byte
-	mode fs.FileMode
-}
-
-// readFile reads a regular file of at most maxFile bytes. Pipes and devices
-// are refused: opening one can block for ever, and a reload would find it
-// empty.
-func readFile(role, path string) (file, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return file{}, readError(role, path, err)
-	}
-	switch {
-	case info.IsDir():
-		return file{}, fmt.Errorf("%s %s is a directory; expected a PEM file", role, path)
-	case !info.Mode().IsRegular():
-		return file{}, fmt.Errorf("%s %s is not a regular file; expected a PEM file", role, path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return file{}, readError(role, path, err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return file{}, readError(role, path, err)
-	}
-	return file{data, info.Mode()}, nil
-}
-
-// readError drops the name of the system call and the second copy of the path.
-func readError(role, path string, err error) error {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pe.Err
-	}
-	return fmt.Errorf("cannot read %s %s: %v", role, path, err)
-}
+// maxChain bounds the certificates in the file of one certificate, since each
+// may have to be held against each. Real chains have two to four.
+const maxChain = 100
 
 // pemFile is one file taken apart into its PEM blocks (RFC 7468).
 type pemFile struct {
@@ -69,18 +21,11 @@ type pemFile struct {
 	blocks     []*pem.Block
 }
 
-// readPEM reads path and refuses it unless it holds PEM blocks and nothing
-// that tries to be one.
-func (l loader) readPEM(role, path string) (*pemFile, error) {
-	f, err := l.read(role, path)
-	if err != nil {
-		return nil, err
-	}
+// parsePEM takes a file apart and refuses it unless it holds PEM blocks and
+// nothing that tries to be one.
+func parsePEM(role, path string, f file) (*pemFile, error) {
 	p := &pemFile{role: role, path: path, mode: f.mode}
-	switch {
-	case len(f.data) > maxFile:
-		return nil, p.errorf("is larger than %d bytes; expected a PEM file", maxFile)
-	case len(bytes.TrimSpace(f.data)) == 0:
+	if len(bytes.TrimSpace(f.data)) == 0 {
 		return nil, p.errorf("is empty; expected PEM")
 	}
 	if err := p.split(f.data); err != nil {
@@ -150,7 +95,7 @@ func (p *pemFile) notPEM(data []byte) error {
 		return p.errorf("is PKCS#12, not PEM; convert it: openssl pkcs12 -in %s -nodes -out new.pem", p.path)
 	}
 	command := "x509"
-	if _, err := x509.ParseCertificate(data); err != nil && p.role == "key" {
+	if _, err := x509.ParseCertificate(data); err != nil && p.role == roleKey {
 		command = "pkey"
 	}
 	return p.errorf("is DER, not PEM; convert it: openssl %s -inform DER -in %s -out new.pem", command, p.path)
@@ -158,15 +103,16 @@ func (p *pemFile) notPEM(data []byte) error {
 
 // wanted is the PEM type that a file of p's role must hold.
 func (p *pemFile) wanted() string {
-	if p.role == "key" {
+	if p.role == roleKey {
 		return "PRIVATE KEY"
 	}
 	return "CERTIFICATE"
 }
 
-// certificates parses every certificate of the file, in its order. Blocks of
-// other kinds (keys, DH parameters) are left alone.
-func (p *pemFile) certificates() ([]*x509.Certificate, error) {
+// certificates parses every certificate of the file, in its order. Those after
+// the first come from in, for most are in other files too. Blocks of other
+// kinds (keys, DH parameters) are left alone.
+func (p *pemFile) certificates(in *interns) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
 	for _, block := range p.blocks {
 		switch block.Type {
@@ -178,7 +124,11 @@ func (p *pemFile) certificates() ([]*x509.Certificate, error) {
 		default:
 			continue
 		}
-		c, err := x509.ParseCertificate(block.Bytes)
+		parse := x509.ParseCertificate
+		if len(certs) > 0 || p.role == roleCA {
+			parse = in.certificate
+		}
+		c, err := parse(block.Bytes)
 		if err != nil {
 			return nil, p.errorf("has a certificate (number %d) that cannot be used: %v", len(certs)+1, err)
 		}
@@ -187,7 +137,7 @@ func (p *pemFile) certificates() ([]*x509.Certificate, error) {
 	switch {
 	case len(certs) == 0:
 		return nil, p.noCertificate()
-	case p.role == "certificate" && len(certs) > maxChain:
+	case p.role == roleCert && len(certs) > maxChain:
 		return nil, p.errorf("holds %d certificates; expected one chain of at most %d", len(certs), maxChain)
 	}
 	return certs, nil

@@ -19,15 +19,15 @@ func FuzzLoad(f *testing.F) {
 	f.Add(string(leaf.Raw), certtest.Block("X509 CRL", nil))
 	f.Add("\ufeff"+good, certtest.Block("TRUSTED CERTIFICATE", leaf.Raw))
 	f.Fuzz(func(t *testing.T, cert, ca string) {
-		source := Source{Cert: "c.pem"}
+		source := Source{Certs: []string{"c.pem"}}
 		if ca != "" {
 			source.CAFile = "ca.pem"
 		}
-		set, err := loader{read: memory{"c.pem": cert, "ca.pem": ca}.read, now: now}.load(source)
+		set, err := (&ram{files: map[string]string{"c.pem": cert, "ca.pem": ca}}).store().Load(source, now)
 		if err != nil {
 			return
 		}
-		shown := set.Certificate
+		shown := set.Default[0].TLS()
 		if shown.Leaf == nil || string(shown.Certificate[0]) != string(shown.Leaf.Raw) {
 			t.Error("the leaf is not the first certificate")
 		}

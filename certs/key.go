@@ -16,37 +16,88 @@ import (
 // keyKinds is what crypto/tls can sign with.
 const keyKinds = "RSA of 1024 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519"
 
-// privateKey finds the first private key of the file, as OpenSSL does: PKCS#1,
-// SEC1 or PKCS#8, in the clear. inCert says that the file is the certificate's.
-func (p *pemFile) privateKey(inCert bool) (crypto.Signer, []string, error) {
-	var keys []*pem.Block
+// privateKey is one key of a file.
+type privateKey struct {
+	crypto.Signer
+	path   string
+	number int // among the keys of the file, from 1
+	of     int // how many there are
+}
+
+// material is what a file of certificates or keys holds.
+type material struct {
+	path     string
+	certs    []*x509.Certificate // of a key file: none
+	keys     []*privateKey
+	flaw     error // why the first key that cannot be used cannot
+	warnings []string
+}
+
+// certificateFile reads a file with a certificate, its chain, and perhaps its
+// key. Keys that cannot be used matter only if no other is found.
+func (l *loading) certificateFile(path string) (*material, error) {
+	return recall(l, roleCert, path, func(f file) (*material, error) {
+		p, err := parsePEM(roleCert, path, f)
+		if err != nil {
+			return nil, err
+		}
+		certs, err := p.certificates(l.interns)
+		if err != nil {
+			return nil, err
+		}
+		m := p.privateKeys()
+		m.certs = certs
+		return m, nil
+	})
+}
+
+// keyFile reads a file of private keys, which must all be good.
+func (l *loading) keyFile(path string) (*material, error) {
+	return recall(l, roleKey, path, func(f file) (*material, error) {
+		p, err := parsePEM(roleKey, path, f)
+		if err != nil {
+			return nil, err
+		}
+		m := p.privateKeys()
+		switch {
+		case m.flaw != nil:
+			return nil, m.flaw
+		case len(m.keys) == 0:
+			return nil, p.noKey()
+		}
+		return m, nil
+	})
+}
+
+// privateKeys parses the keys of the file: PKCS#1, SEC1 or PKCS#8, in the
+// clear.
+func (p *pemFile) privateKeys() *material {
+	m := &material{path: p.path}
+	n := 0
 	for _, block := range p.blocks {
-		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
-			keys = append(keys, block)
+		if !strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			continue
+		}
+		n++
+		signer, err := p.parseKey(block)
+		switch {
+		case err == nil:
+			m.keys = append(m.keys, &privateKey{Signer: signer, path: p.path, number: n})
+		case m.flaw == nil:
+			m.flaw = err
 		}
 	}
-	if len(keys) == 0 {
-		return nil, nil, p.noKey(inCert)
+	for _, k := range m.keys {
+		k.of = n
 	}
-	key, err := p.parseKey(keys[0])
-	if err != nil {
-		return nil, nil, err
+	if remark := openToOthers(p.path, p.mode); n > 0 && remark != "" {
+		m.warnings = append(m.warnings, remark)
 	}
-	var warnings []string
-	if len(keys) > 1 {
-		warnings = append(warnings, fmt.Sprintf("%s holds %d private keys; using the first", p.path, len(keys)))
-	}
-	if open := p.mode.Perm() & 0o077; open != 0 {
-		warnings = append(warnings, fmt.Sprintf("key file %s is open to others than its owner (mode %04o); chmod 600 %s", p.path, p.mode.Perm(), p.path))
-	}
-	return key, warnings, nil
+	return m
 }
 
 // noKey says what the file holds instead of a key.
-func (p *pemFile) noKey(inCert bool) error {
-	if inCert {
-		return p.errorf("holds no private key; give it with -K file, or append it")
-	}
+func (p *pemFile) noKey() error {
 	if strings.HasSuffix(p.blocks[0].Type, "CERTIFICATE") {
 		return p.errorf("holds a certificate, but no private key; expected -----BEGIN PRIVATE KEY-----")
 	}
@@ -124,18 +175,4 @@ func keyFlaw(public crypto.PublicKey) string {
 		return fmt.Sprintf("a key of an unsupported kind (%T)", public)
 	}
 	return ""
-}
-
-// leafOf finds the certificate that belongs to key. OpenSSL takes the first
-// in the file; a chain that somebody put together backwards works here too.
-func leafOf(certs []*x509.Certificate, key crypto.Signer, certPath, keyPath string) (*x509.Certificate, error) {
-	for _, c := range certs {
-		if public, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); ok && public.Equal(key.Public()) {
-			return c, nil
-		}
-	}
-	if flaw := keyFlaw(certs[0].PublicKey); flaw != "" {
-		return nil, fmt.Errorf("certificate %s is for %s; expected %s", certPath, flaw, keyKinds)
-	}
-	return nil, fmt.Errorf("key %s does not belong to certificate %s (subject %s)", keyPath, certPath, subject(certs[0]))
 }

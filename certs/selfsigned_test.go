@@ -52,7 +52,7 @@ func TestSelfSignedBadNames(t *testing.T) {
 
 func TestLoadSelfSigned(t *testing.T) {
 	set := mustLoad(t, Source{SelfSigned: DefaultNames})
-	if len(set.Certificate.Leaf.DNSNames) != 1 || len(set.Certificate.Leaf.IPAddresses) != 2 || set.CAs != nil {
-		t.Errorf("names %q, addresses %v, CAs %v", set.Certificate.Leaf.DNSNames, set.Certificate.Leaf.IPAddresses, set.CAs)
+	if len(set.Default[0].Leaf().DNSNames) != 1 || len(set.Default[0].Leaf().IPAddresses) != 2 || set.CAs != nil {
+		t.Errorf("names %q, addresses %v, CAs %v", set.Default[0].Leaf().DNSNames, set.Default[0].Leaf().IPAddresses, set.CAs)
 	}
 }

@@ -18,6 +18,9 @@ type Forward struct {
 	// Identity is whole field lines, each with its CRLF, that tell whose certificate the client has shown us: [IdentityFields]. It is
 	// the last word: where it is not empty nobody else's is passed on, be the peer trusted or not.
 	Identity string
+	// Asked: clients are asked for certificates here, so that nobody else's word about them is passed on even where Identity, by what
+	// servers are to be told, is empty.
+	Asked bool
 }
 
 // AppendForward appends the head that is to be sent to a server to dst; b is what Parse was last shown. Fields of the connection
@@ -31,7 +34,7 @@ func (r *Request) AppendForward(dst, b []byte, f *Forward) []byte {
 		dst = r.appendLine(dst, b)
 		from = r.lineEnd + 2
 	}
-	if f.Identity != "" && r.hasKind(identity) {
+	if (f.Asked || f.Identity != "") && r.hasKind(identity) {
 		r.dropKind(identity)
 	}
 	dst = r.appendKept(dst, b, from, f.Trusted)

@@ -47,24 +47,26 @@ func TestIdentityFields(t *testing.T) {
 func TestIdentityIsOurs(t *testing.T) {
 	const head = "GET / HTTP/1.1\r\nHost: a\r\nClient-Cert: :Zm9yZ2Vk:\r\nX-SSL-Client-Verify: SUCCESS\r\nx_ssl_client_cn: root\r\nConnection: client-cert\r\n\r\n"
 	for _, tt := range []struct {
-		trusted  bool
-		identity string
-		want     []string
+		trusted, asked bool
+		identity       string
+		want           []string
 	}{
-		{false, "", nil},
-		{true, "", []string{"SUCCESS"}},
-		{false, "X-SSL-Client-Verify: NONE\r\n", []string{"NONE"}},
-		{true, "X-SSL-Client-Verify: NONE\r\n", []string{"NONE"}},
+		{false, false, "", nil},
+		{true, false, "", []string{"SUCCESS"}},
+		{true, true, "", nil},
+		{false, true, "X-SSL-Client-Verify: NONE\r\n", []string{"NONE"}},
+		{true, true, "X-SSL-Client-Verify: NONE\r\n", []string{"NONE"}},
+		{true, false, "X-SSL-Client-Verify: NONE\r\n", []string{"NONE"}},
 	} {
 		var r Request
 		if n, err := r.Parse([]byte(head), 1<<16); n == 0 || err != nil {
 			t.Fatal(n, err)
 		}
-		out := readRequest(t, r.AppendForward(nil, []byte(head), &Forward{Client: "192.0.2.1", Trusted: tt.trusted, Identity: tt.identity}))
+		out := readRequest(t, r.AppendForward(nil, []byte(head), &Forward{Client: "192.0.2.1", Trusted: tt.trusted, Asked: tt.asked, Identity: tt.identity}))
 		if got := out.Header["X-Ssl-Client-Verify"]; strings.Join(got, "|") != strings.Join(tt.want, "|") {
 			t.Errorf("%+v: %q", tt, got)
 		}
-		if kept := out.Header.Get("Client-Cert") != ""; kept != (tt.trusted && tt.identity == "") {
+		if kept := out.Header.Get("Client-Cert") != ""; kept != (tt.trusted && !tt.asked && tt.identity == "") {
 			t.Errorf("%+v: Client-Cert %v", tt, out.Header)
 		}
 		if strings.Contains(strings.ToLower(strings.Join(keys(out.Header), " ")), "x_ssl") {

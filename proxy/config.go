@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -9,8 +8,11 @@ import (
 
 	"edgepen/acl"
 	"edgepen/certs"
+	"edgepen/certs/acme"
+	"edgepen/certs/revoke"
 	"edgepen/proxy/backend"
 	"edgepen/tls"
+	"edgepen/tls/upstream"
 )
 
 // Lists is how many access lists there are, numbered from 0.
@@ -27,7 +29,7 @@ type Listener struct {
 
 // String is the listener as --listen takes it.
 func (l Listener) String() string {
-	return l.Address + map[TLSUse]string{TLSAlways: ",tls", TLSNever: ",plain"}[l.TLS]
+	return l.Address + map[TLSUse]string{TLSAlways: ",tls", TLSNever: ",plain", Redirect: ",redirect"}[l.TLS]
 }
 
 // TLSUse says whether a listener speaks TLS.
@@ -37,7 +39,25 @@ const (
 	TLSIfCertificate TLSUse = iota // where there is a certificate, as the original
 	TLSAlways
 	TLSNever
+	Redirect // plain HTTP that is sent to HTTPS, and where an ACME authority finds its answers (http-01)
 )
+
+// PlainHTTP says what a client gets that speaks HTTP without TLS where TLS is spoken.
+type PlainHTTP int
+
+const (
+	PlainRedirected PlainHTTP = iota // 308 to https
+	PlainRefused                     // 400
+)
+
+// Identity says in which fields servers are told whose certificate a client has shown; httpx.IdentityFields has the names.
+type Identity struct{ Standard, Classic bool }
+
+// Route is clients that are passed on without ending TLS, by the name they ask for.
+type Route struct {
+	Name    string // a host name in lower case, or *.SUFFIX
+	Servers []backend.Spec
+}
 
 // Config is everything that can be set while running, as plain data.
 type Config struct {
@@ -69,6 +89,18 @@ type Config struct {
 	Certificates     certs.Source
 	TLS              tls.Options
 	HandshakeTimeout time.Duration
+	PlainHTTP        PlainHTTP
+	Identity         Identity         // with client certificates and HTTP
+	CRL              revoke.Policy    // of client certificates
+	DeniedCerts      []revoke.Denial  // client certificates that are refused, whatever their CA says
+	OCSPFetch        bool             // ask the responders that certificates name
+	ECHName          string           // public name of ECH keys that are made
+	ACME             acme.Config      // certificates that are obtained; no names: none
+	ACMESecretFile   string           // with ACME.EABKey: the file that holds the key
+	Upstream         upstream.Options // TLS to the servers
+	Routes           []Route          // clients passed on without ending TLS
+	Watch            time.Duration    // how often certificate files are looked at; 0: never
+	Renegotiation    time.Duration    // kept, without effect: nobody may renegotiate
 
 	Source      netip.Addr // local address of connections to servers; the zero Addr: the system's choice
 	Transparent bool       // connections to servers come from the client's address
@@ -91,11 +123,10 @@ type Config struct {
 	Debug       int
 	ASCII       bool // dumps (debug 2) in ASCII rather than hex
 	ExitEnabled bool // -X
+	ControlPort bool // -C: there is a control port, which control_acl is asked for
 
 	// Kept for write, and without effect here: what they ask for is always so, or never.
 	AbortOnError, KeepAlive, TCPNoDelay bool
-
-	SSL SSL
 }
 
 // FastClose says on whose end of data both sides of a raw connection are closed, with nothing waited for.
@@ -107,15 +138,6 @@ const (
 	FastCloseDown           // the client's
 	FastCloseBoth           // either's
 )
-
-// SSL is settings of the original that are kept and written, and have no effect in this version.
-type SSL struct {
-	Ciphers               string
-	Options               string // names, separated by blanks
-	OCSPResponse          string // file
-	SNIPath               string // directory
-	RenegotiationInterval time.Duration
-}
 
 // DefaultConfig is pen's defaults, and ours where pen has none.
 func DefaultConfig() Config {
@@ -134,7 +156,11 @@ func DefaultConfig() Config {
 		HandshakeTimeout: 10 * time.Second,
 		Resolve:          time.Minute,
 		TarpitACL:        -1,
-		SSL:              SSL{RenegotiationInterval: time.Hour},
+		Identity:         Identity{Standard: true, Classic: true},
+		CRL:              revoke.Policy{Mode: revoke.Hard},
+		OCSPFetch:        true,
+		Watch:            5 * time.Second,
+		Renegotiation:    time.Hour,
 	}
 }
 
@@ -168,6 +194,10 @@ func (c *Config) clone() Config {
 	d.Servers = slices.Clone(c.Servers)
 	d.TrustedProxies = slices.Clone(c.TrustedProxies)
 	d.GeoIP = slices.Clone(c.GeoIP)
+	d.Certificates = c.Certificates.Clone()
+	d.DeniedCerts = slices.Clone(c.DeniedCerts)
+	d.ACME = c.ACME.Clone()
+	d.Routes = slices.Clone(c.Routes)
 	d.ACLs = maps.Clone(c.ACLs)
 	for n, l := range d.ACLs {
 		d.ACLs[n] = slices.Clone(l)
@@ -175,52 +205,19 @@ func (c *Config) clone() Config {
 	return d
 }
 
+// hasTLS reports whether there is a certificate to speak TLS with, or one to come, or clients to be passed on by the name they ask for.
+func (c *Config) hasTLS() bool {
+	return !c.Certificates.Empty() || c.usesACME() || len(c.Routes) > 0
+}
+
+func (c *Config) usesACME() bool { return len(c.ACME.Names)+len(c.ACME.OnDemand) > 0 }
+
 // usesTLS reports whether a listener is to speak TLS.
 func (c *Config) usesTLS(l Listener) bool {
-	return l.TLS == TLSAlways || l.TLS == TLSIfCertificate && !c.Certificates.Empty()
+	return l.TLS == TLSAlways || l.TLS == TLSIfCertificate && c.hasTLS()
 }
 
-// check finds what cannot be run, before anything is opened.
-func (c *Config) check() error {
-	if c.UDP && (c.HTTP || !c.Certificates.Empty()) {
-		return fmt.Errorf("UDP (-U) carries datagrams as they are: it goes with neither TLS (-E, --self-signed) nor HTTP mode (-H)")
-	}
-	if c.DSRInterface != "" {
-		if c.HTTP || !c.Certificates.Empty() {
-			return fmt.Errorf("direct server return (dsr_if) passes frames on as they are: it goes with neither TLS (-E, --self-signed) nor HTTP mode (-H)")
-		}
-		_, _, err := c.service()
-		return err
-	}
-	given := map[string]bool{}
-	for _, l := range c.Listeners {
-		_, addr, err := SplitListen(l.Address)
-		if err != nil {
-			return err
-		}
-		if given[addr] {
-			return fmt.Errorf("listening address %s is given twice", l.Address)
-		}
-		given[addr] = true
-		if l.TLS == TLSAlways && c.Certificates.Empty() {
-			return fmt.Errorf("listener %s is to speak TLS, but there is no certificate: give --cert FILE (-E) or --self-signed", l.Address)
-		}
-	}
-	if c.Certificates.Empty() {
-		return c.checkUnusedTLS()
-	}
-	return nil
-}
-
-// checkUnusedTLS refuses TLS settings that would silently protect nothing.
-func (c *Config) checkUnusedTLS() error {
-	switch {
-	case c.Certificates.Key != "":
-		return fmt.Errorf("a key (%s) without a certificate: give --cert FILE (-E)", c.Certificates.Key)
-	case c.Certificates.CAFile != "" || c.Certificates.CADir != "":
-		return fmt.Errorf("CAs (-G, -A) without a certificate: give --cert FILE (-E)")
-	case c.TLS.RequireClientCert:
-		return fmt.Errorf("client certificates are required (-R), but there is no TLS: give --cert FILE (-E)")
-	}
-	return nil
+// redirects reports whether there is a listener for plain HTTP that is sent to HTTPS.
+func (c *Config) redirects() bool {
+	return slices.ContainsFunc(c.Listeners, func(l Listener) bool { return l.TLS == Redirect })
 }

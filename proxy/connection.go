@@ -1,14 +1,15 @@
 package proxy
 
 import (
+	"context"
+	"crypto/x509"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
-	"os"
 	"sync/atomic"
 	"time"
 
+	"edgepen/acl"
 	"edgepen/httpx"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/relay"
@@ -25,17 +26,22 @@ type connection struct {
 	addr        netip.Addr // the client's; the zero Addr for a Unix peer
 	shown       string     // the same for people and logs
 	port        uint16
-	denied      bool
-	known       *backend.Client // the client's entry in the table
-	server      *backend.Server // nil: none at present
-	serverShown string          // its address, for the log
+	asker       asker
+	decided     bool                             // client_acl has decided
+	denied      bool                             // against the client
+	shownCert   atomic.Pointer[x509.Certificate] // the client's certificate; nil: none
+	identity    string                           // what servers are told about it
+	routed      *backend.Set                     // where the connection is passed on to without ending TLS; nil: it is not
+	known       *backend.Client                  // the client's entry in the table
+	server      *backend.Server                  // nil: none at present
+	serverShown string                           // its address, for the log
 	aborted     atomic.Bool
-	upstream    atomic.Pointer[upstream]
+	serverEnd   atomic.Pointer[serverEnd]
 	tunnel      atomic.Pointer[relay.RawRelay] // nil: none at present
 }
 
-// upstream is the server's end of a connection, for those who look at it from outside.
-type upstream struct {
+// serverEnd is the server's end of a connection, for those who look at it from outside.
+type serverEnd struct {
 	sock   *relay.Socket
 	server *backend.Server
 }
@@ -47,15 +53,25 @@ func (c *connection) serve() {
 
 	c.snap = c.p.now.Load()
 	c.addr, c.port, c.shown = peer(c.client.RemoteAddr())
-	c.denied = !c.snap.permits(c.snap.ClientACL, c.addr)
-	if c.denied && c.snap.set.Abuse == nil {
+	c.asker = asker{snap: c.snap, who: acl.Client{Addr: c.addr}}
+	if !c.admit(acl.Address) && !c.mayValidate() {
 		c.p.log.Info("client refused", "client", c.shown, "acl", c.snap.ClientACL)
+		return
+	}
+	if c.snap.sendsAway(c.listener) {
+		c.redirect()
 		return
 	}
 	stream, err := c.terminate()
 	if err != nil {
-		c.explain(err)
-		c.p.log.Info("handshake failed", "client", c.shown, "listener", c.listener.Address, "why", err)
+		c.handshakeFailed(err)
+		return
+	}
+	if stream == nil { // it was not ours to terminate, or only an ACME authority's look at a certificate
+		return
+	}
+	if !c.admit(acl.Certificate) {
+		c.p.log.Info("client refused", "client", c.shown, "acl", c.snap.ClientACL)
 		return
 	}
 	if c.snap.Dummy {
@@ -135,12 +151,12 @@ func peer(a net.Addr) (addr netip.Addr, port uint16, shown string) {
 func (c *connection) abort() {
 	c.aborted.Store(true)
 	c.client.Close()
-	if u := c.upstream.Load(); u != nil {
+	if u := c.serverEnd.Load(); u != nil {
 		u.sock.Close()
 	}
 }
 
-// terminate ends TLS, where the listener speaks it.
+// terminate ends TLS, where the listener speaks it. No stream and no error: the connection was not ours to terminate, and is over.
 func (c *connection) terminate() (*relay.Stream, error) {
 	if !c.snap.speaksTLS(c.listener) {
 		return relay.NewStream(c.client, nil), nil
@@ -149,42 +165,43 @@ func (c *connection) terminate() (*relay.Stream, error) {
 	if c.snap.HandshakeTimeout > 0 {
 		by = time.Now().Add(c.snap.HandshakeTimeout)
 	}
-	t, err := c.p.terminator.Handshake(c.client, by)
-	if err != nil {
+	if c.client.SpeaksHTTP(by) {
+		return nil, errPlainHTTP
+	}
+	t, err := c.p.terminator.Handshake(c.client, by, c.checks())
+	routed, passOn := errors.AsType[*tls.Routed](err)
+	switch {
+	case passOn:
+		c.passOn(routed)
+		return nil, nil
+	case err == tls.ErrValidated:
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
-	return relay.NewStream(c.client, t), nil
+	return relay.NewStream(c.client, t), c.identify(t)
 }
 
 var errNotConnected = errors.New("no server could be connected to")
 
-// explain leaves a client whose handshake failed the time to read the alert that says why: a connection that is closed with
-// bytes unread is reset. One that speaks HTTP where HTTPS is spoken is told so.
-func (c *connection) explain(err error) {
-	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF) {
-		return
-	}
-	var page []byte
-	if c.snap.HTTP && tls.IsPlainHTTP(err) {
-		page = httpx.AppendErrorPage(nil, 400, "this port speaks HTTPS: use https:// in the address", false)
-	}
-	relay.NewStream(c.client, nil).Farewell(page)
-}
-
 // connect chooses a server and connects to it. A server that fails is blacklisted and the next one tried.
 func (c *connection) connect() (*relay.Stream, error) {
 	snap := c.p.now.Load() // the servers of today, for a connection of yesterday that needs a new one
-	last := c.known.Last()
-	request := backend.Request{Client: c.addr, Port: c.port, Last: last, Denied: c.denied, Now: time.Now()}
+	set, last := snap.set, c.known.Last()
+	if c.routed != nil {
+		set, last = c.routed, -1
+	}
+	c.asker.snap = snap
+	request := backend.Request{Client: c.addr, Port: c.port, Last: last, Lists: &c.asker, Denied: c.denied, Now: time.Now()}
 	failed := error(nil)
-	for srv := range snap.set.Candidates(request) {
+	for srv := range set.Candidates(request) {
 		if !srv.Acquire(srv.Index == last && last >= 0) {
 			continue
 		}
-		s, err := c.reach(srv, snap)
+		s, stream, err := c.reach(srv, snap)
 		if err == nil {
 			c.use(srv, s, snap)
-			return relay.NewStream(s, nil), nil
+			return stream, nil
 		}
 		srv.Release()
 		if ourFault(err) {
@@ -201,15 +218,37 @@ func (c *connection) connect() (*relay.Stream, error) {
 	return nil, relay.ErrNoServer
 }
 
-// reach takes an idle connection to a server, or makes a new one.
-func (c *connection) reach(srv *backend.Server, snap *snapshot) (*relay.Socket, error) {
-	from := snap.dialFrom(c.addr)
-	if !from.client.IsValid() {
+// reach takes an idle connection to a server, or makes a new one, and begins TLS on it where that is asked for.
+func (c *connection) reach(srv *backend.Server, snap *snapshot) (*relay.Socket, *relay.Stream, error) {
+	from, by := snap.dialFrom(c.addr), time.Now().Add(snap.ConnectTimeout)
+	if !from.client.IsValid() && c.routed == nil {
 		if s := c.p.idlers.take(srv, snap); s != nil {
-			return s, nil
+			if stream, err := c.secure(s, srv, snap, by); err == nil {
+				return s, stream, nil
+			}
 		}
 	}
-	return c.p.dial(srv, from, snap.ConnectTimeout)
+	s, err := c.p.dial(srv, from, snap.ConnectTimeout)
+	if err != nil {
+		return nil, nil, err
+	}
+	stream, err := c.secure(s, srv, snap, by)
+	return s, stream, err
+}
+
+// secure begins TLS to a server, where that is asked for.
+func (c *connection) secure(s *relay.Socket, srv *backend.Server, snap *snapshot, by time.Time) (*relay.Stream, error) {
+	if snap.upstream == nil || c.routed != nil {
+		return relay.NewStream(s, nil), nil
+	}
+	ctx, cancel := context.WithDeadline(c.p.alive, by)
+	defer cancel()
+	t, err := snap.upstream.Handshake(ctx, s, srv.Address)
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return relay.NewStream(s, t), nil
 }
 
 // use makes a server that was connected to the connection's own.
@@ -218,10 +257,10 @@ func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
 	if t, ok := s.RemoteAddr().(*net.TCPAddr); ok {
 		c.serverShown = t.AddrPort().Addr().Unmap().String()
 	}
-	if !snap.Forgetful {
+	if !snap.Forgetful && c.routed == nil {
 		c.known.SetLast(srv.Index)
 	}
-	c.upstream.Store(&upstream{s, srv})
+	c.serverEnd.Store(&serverEnd{s, srv})
 	if c.aborted.Load() {
 		s.Close() // abort came too early to see it
 	}
@@ -229,7 +268,7 @@ func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
 
 // disconnected gives the server's place back.
 func (c *connection) disconnected() {
-	c.upstream.Store(nil)
+	c.serverEnd.Store(nil)
 	c.server.Release()
 	c.server = nil
 }
@@ -248,9 +287,9 @@ func (c *connection) Down(n int64) {
 
 // httpConfig is what the HTTP relay is to go by.
 func (c *connection) httpConfig() *relay.HTTPConfig {
-	proto := "http"
+	proto, asked := "http", false
 	if c.snap.speaksTLS(c.listener) {
-		proto = "https"
+		proto, asked = "https", c.snap.asksForCertificates()
 	}
 	client := ""
 	if c.addr.IsValid() {
@@ -258,7 +297,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	}
 	config := &relay.HTTPConfig{
 		Forward: httpx.Forward{Client: client, Proto: proto, Port: c.listener.port,
-			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr)},
+			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr), Identity: c.identity, Asked: asked},
 		HeadLimit:    c.snap.HeadMax,
 		HeadTimeout:  c.snap.HeadTimeout,
 		Idle:         c.snap.Idle(),

@@ -201,7 +201,7 @@ func TestReloadReadsCertificates(t *testing.T) {
 	path := file("one")
 	p, _ := start(t, func(c *Config) {
 		c.Servers = []backend.Spec{a.spec(t, "")}
-		c.Certificates.Cert = path
+		c.Certificates.Certs = []string{path}
 	})
 	name := func() string {
 		c := secure(t, address(p, 0), nil)
@@ -241,7 +241,7 @@ func TestResumptionAcrossUpdates(t *testing.T) {
 	ca := certtest.Write(t, "ca.pem", certtest.PEM(root.Cert))
 	p, _ := start(t, func(c *Config) {
 		c.Servers = []backend.Spec{a.spec(t, "")}
-		c.Certificates.Cert, c.Certificates.CAFile = path, ca
+		c.Certificates.Certs, c.Certificates.CAFile = []string{path}, ca
 	})
 	sessions := stdtls.NewLRUClientSessionCache(1)
 	resumed := func() bool {
@@ -253,7 +253,7 @@ func TestResumptionAcrossUpdates(t *testing.T) {
 	if resumed() || !resumed() {
 		t.Fatal("the second handshake does not resume the first")
 	}
-	update(t, p, func(c *Config) { c.TLS.MinVersion = "tls1.3" })
+	update(t, p, func(c *Config) { c.TLS.Policy.MinVersion = "tls1.3" })
 	if !resumed() {
 		t.Error("an update ends all sessions")
 	}
@@ -263,7 +263,7 @@ func TestResumptionAcrossUpdates(t *testing.T) {
 	if !resumed() {
 		t.Error("a reload ends all sessions")
 	}
-	update(t, p, func(c *Config) { c.TLS.RequireClientCert = true })
+	update(t, p, func(c *Config) { c.TLS.ClientAuth = "required" })
 	c := stdtls.Client(dial(t, address(p, 0)), &stdtls.Config{InsecureSkipVerify: true, ServerName: "localhost", ClientSessionCache: sessions})
 	err := c.Handshake()
 	if err == nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"edgepen/acl"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/udp"
 )
@@ -117,7 +118,8 @@ func (d datagrams) Choose(client netip.AddrPort) (udp.Route, bool) {
 	}
 	known := d.p.clients.Visit(client.Addr(), now, snap.Tracking)
 	last := known.Last()
-	request := backend.Request{Client: client.Addr(), Port: client.Port(), Last: last, Denied: denied, Now: now}
+	lists := &asker{snap, acl.Client{Addr: client.Addr()}}
+	request := backend.Request{Client: client.Addr(), Port: client.Port(), Last: last, Lists: lists, Denied: denied, Now: now}
 	for srv := range snap.set.Candidates(request) {
 		if srv.Acquire(srv.Index == last && last >= 0) {
 			if !snap.Forgetful {

@@ -52,8 +52,8 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, edit := range map[string]func(*Config){
-		"no such certificate": func(c *Config) { c.Certificates.Cert = filepath.Join(dir, "none.pem") },
-		"key alone":           func(c *Config) { c.Certificates.Key = file },
+		"no such certificate": func(c *Config) { c.Certificates.Certs = []string{filepath.Join(dir, "none.pem")} },
+		"key alone":           func(c *Config) { c.Certificates.Keys = []string{file} },
 		"TLS without certificate": func(c *Config) {
 			c.Listeners = append(c.Listeners, Listener{fresh, TLSAlways})
 		},

@@ -10,10 +10,14 @@ import (
 	"log/slog"
 	"net/netip"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"edgepen/certs"
+	"edgepen/certs/revoke"
+	"edgepen/certs/staple"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/dsr"
 	"edgepen/proxy/trafficlog"
@@ -22,27 +26,35 @@ import (
 
 // Proxy is a load balancer. It is configured by Update, also while it runs, opened by Listen and Activate, and run by Serve.
 type Proxy struct {
-	log        *slog.Logger
-	level      *slog.LevelVar
-	alive      context.Context // until Close
-	die        context.CancelFunc
-	now        atomic.Pointer[snapshot] // nil until Activate
-	terminator *tls.Terminator
-	clients    *backend.Clients
-	slots      *slots
-	rotor      backend.Rotor
-	traffic    atomic.Pointer[trafficlog.Log] // nil: nothing is recorded
-	idlers     *idlers
-	dsr        *dsr.Balancer // nil: none
-	emergency  backend.State
-	abuse      backend.State
+	log           *slog.Logger
+	level         *slog.LevelVar
+	alive         context.Context // until Close
+	die           context.CancelFunc
+	now           atomic.Pointer[snapshot] // nil until Activate
+	terminator    *tls.Terminator
+	store         *certs.Store // our own certificates
+	upstreamStore *certs.Store // those for connections to the servers
+	revocation    *revoke.Checker
+	staples       *staple.Keeper
+	acme          *authority
+	failures      *failures
+	clients       *backend.Clients
+	slots         *slots
+	rotor         backend.Rotor
+	traffic       atomic.Pointer[trafficlog.Log] // nil: nothing is recorded
+	idlers        *idlers
+	dsr           *dsr.Balancer // nil: none
+	emergency     backend.State
+	abuse         backend.State
 
-	mu        sync.Mutex // held by whoever changes something; connections never take it
-	config    Config
-	states    []*backend.State // by server slot; it only grows
-	listeners []*listener
-	serving   bool
-	closed    bool
+	mu          sync.Mutex // held by whoever changes something; connections never take it
+	config      Config
+	states      []*backend.State          // by server slot; it only grows
+	routeStates map[string]*backend.State // of the servers of routes
+	listeners   []*listener
+	serving     bool
+	rehearsing  bool // a snapshot is being made for Check or Explain
+	closed      bool
 
 	running sync.WaitGroup // accept loops and connections
 }
@@ -53,6 +65,10 @@ func New(log *slog.Logger, level *slog.LevelVar) *Proxy {
 	p := &Proxy{log: log, level: level, config: DefaultConfig(), slots: newSlots()}
 	p.clients = backend.NewClients(p.config.ClientsMax)
 	p.idlers = newIdlers(p)
+	p.store, p.upstreamStore = certs.NewStore(), certs.NewStore()
+	p.revocation, p.staples = revoke.NewChecker(log), staple.NewKeeper(log)
+	p.acme, p.failures = newAuthority(log), newFailures(log)
+	p.routeStates = map[string]*backend.State{}
 	p.alive, p.die = context.WithCancel(context.Background())
 	p.terminator = tls.NewTerminator(func() *tls.Profile { return p.now.Load().profile })
 	return p
@@ -139,18 +155,12 @@ func (p *Proxy) apply(c Config, again bool) error {
 	if err != nil {
 		return err
 	}
-	traffic, err := p.openLog(c, again)
-	if err != nil {
+	if err := p.acme.use(&c); err != nil {
 		return err
 	}
-	if err := p.updateDSR(next); err != nil { // where it is in use, no listeners are opened, and nothing can fail any more
-		p.dropLog(traffic)
-		return err
-	}
-	added, gone, err := p.openListeners(c)
+	traffic, added, gone, err := p.openNew(c, next, again)
 	if err != nil {
-		p.dropLog(traffic)
-		return err
+		return errors.Join(err, p.acme.use(&p.config))
 	}
 	p.publish(next)
 	p.useLog(traffic)
@@ -163,11 +173,39 @@ func (p *Proxy) apply(c Config, again bool) error {
 	return nil
 }
 
+// openNew opens what a configuration needs and is not open yet; on an error nothing has changed.
+func (p *Proxy) openNew(c Config, next *snapshot, again bool) (traffic *trafficlog.Log, added, gone []*listener, err error) {
+	if traffic, err = p.openLog(c, again); err != nil {
+		return nil, nil, nil, err
+	}
+	if err = p.updateDSR(next); err == nil { // where it is in use, no listeners are opened, and nothing can fail any more
+		added, gone, err = p.openListeners(c)
+	}
+	if err != nil {
+		p.dropLog(traffic)
+		return nil, nil, nil, err
+	}
+	return traffic, added, gone, nil
+}
+
 // publish lets connections see a snapshot.
 func (p *Proxy) publish(s *snapshot) {
 	old := p.now.Swap(s)
-	if s.profile != nil && (old == nil || old.profile != s.profile) {
-		for _, w := range s.profile.Warnings() {
+	if s.profile != nil {
+		p.keepCertificates(s)
+	} else {
+		p.staples.Keep(nil, false)
+	}
+	if old != nil && !slices.Equal(old.DeniedCerts, s.DeniedCerts) {
+		p.endDenied()
+	}
+	if old == nil || old.profile != s.profile || old.upstream != s.upstream {
+		for _, w := range s.warnings() {
+			p.log.Warn(w)
+		}
+	}
+	if s.upstream != nil && (old == nil || old.upstream != s.upstream) {
+		for _, w := range s.upstream.Warnings() {
 			p.log.Warn(w)
 		}
 	}
@@ -205,6 +243,9 @@ func (p *Proxy) Activate() error {
 	if err != nil {
 		return err
 	}
+	if _, err := p.acme.wanted(&p.config); err != nil { // as root, perhaps: it reads files
+		return err
+	}
 	if err := p.openDSR(s); err != nil {
 		return err
 	}
@@ -213,10 +254,14 @@ func (p *Proxy) Activate() error {
 	return nil
 }
 
-// OpenLog opens the request log (-l): later than everything else, as the user that connections are served as.
-func (p *Proxy) OpenLog() error {
+// OpenOwn opens what is to belong to the user that connections are served as, later than everything else: the request log (-l), and the
+// directory for certificates that are obtained.
+func (p *Proxy) OpenOwn() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := p.acme.use(&p.config); err != nil {
+		return err
+	}
 	l, err := p.openLog(p.config, false)
 	if err != nil {
 		return err
@@ -232,6 +277,7 @@ func (p *Proxy) Serve() {
 	p.serving = true
 	p.running.Go(p.idlers.run)
 	p.running.Go(p.resolveLoop)
+	p.runKeepers()
 	for _, l := range p.listeners {
 		p.startLocked(l)
 	}

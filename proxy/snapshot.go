@@ -4,24 +4,27 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"edgepen/acl"
 	"edgepen/certs"
 	"edgepen/geo"
 	"edgepen/proxy/backend"
 	"edgepen/tls"
+	"edgepen/tls/upstream"
 )
 
 // snapshot is a configuration compiled for use: immutable, found by one atomic load.
 type snapshot struct {
 	Config
-	set     *backend.Set
-	lists   map[int]*acl.Compiled
-	profile *tls.Profile // nil: no TLS
-	geo     *geo.DB      // nil: none
+	set   *backend.Set
+	lists map[int]*acl.Compiled
+	geo   *geo.DB // nil: none
 
-	selfSigned *certs.Set // with --self-signed, which reading anew would make anew
+	certs    *certs.Set              // nil: no TLS
+	profile  *tls.Profile            // the same
+	upstream *upstream.Client        // nil: no TLS to the servers
+	routes   map[string]*backend.Set // clients passed on without ending TLS, by name; nil: none
+	stage    acl.Stage               // what the access lists ask about at the latest
 }
 
 // permits asks an access list about an address; a list with no entries permits all. The zero Addr is a peer on a Unix socket.
@@ -30,15 +33,34 @@ func (s *snapshot) permits(list int, a netip.Addr) bool {
 	return l == nil || l.Permit(a)
 }
 
-// speaksTLS reports whether connections on a listener speak TLS. One whose address has gone from the configuration, but
-// which has accepted a connection still, goes by what it was opened for.
-func (s *snapshot) speaksTLS(l *listener) bool {
+// listener is what a listener is to be at present. One whose address has gone from the configuration, but which has accepted a
+// connection still, is what it was opened as.
+func (s *snapshot) listener(l *listener) Listener {
 	for _, now := range s.Listeners {
 		if now.Address == l.Address {
-			return s.usesTLS(now)
+			return now
 		}
 	}
-	return s.usesTLS(l.Listener)
+	return l.Listener
+}
+
+// speaksTLS reports whether connections on a listener speak TLS.
+func (s *snapshot) speaksTLS(l *listener) bool { return s.usesTLS(s.listener(l)) }
+
+// sendsAway reports whether a listener is for plain HTTP that is sent to HTTPS.
+func (s *snapshot) sendsAway(l *listener) bool { return s.listener(l).TLS == Redirect }
+
+// needs reports whether an access list asks about what is known at a stage.
+func (s *snapshot) needs(stage acl.Stage) bool { return s.stage >= stage }
+
+// tlsPort is the port of the first listener that speaks TLS.
+func (s *snapshot) tlsPort() uint16 {
+	for _, l := range s.Listeners {
+		if port := ListenPort(l.Address); s.usesTLS(l) && port != 0 {
+			return port
+		}
+	}
+	return 443
 }
 
 func (s *snapshot) trusts(a netip.Addr) bool {
@@ -53,14 +75,21 @@ func (p *Proxy) compile(c Config, old *snapshot, again bool, addresses resolver)
 		old = &snapshot{}
 	}
 	if again {
-		old = &snapshot{selfSigned: old.selfSigned, Config: Config{Certificates: old.Certificates}}
+		old = &snapshot{}
 	}
-	for _, step := range []func(old *snapshot) error{s.openGeo, s.compileLists, s.loadCertificates} {
-		if err := step(old); err != nil {
+	for _, step := range []func() error{
+		func() error { return s.openGeo(old) },
+		func() error { return s.compileLists(old) },
+		func() error { return s.loadCertificates(p, old) },
+		func() error { return s.loadUpstream(p, old) },
+		func() error { return p.compileSet(s, addresses) },
+		func() error { return p.compileRoutes(s, addresses) },
+	} {
+		if err := step(); err != nil {
 			return nil, err
 		}
 	}
-	return s, p.compileSet(s, addresses)
+	return s, nil
 }
 
 func (s *snapshot) openGeo(old *snapshot) (err error) {
@@ -82,6 +111,9 @@ func (s *snapshot) compileLists(old *snapshot) error {
 	}
 	s.lists = map[int]*acl.Compiled{}
 	for n, l := range s.ACLs {
+		for _, e := range l {
+			s.stage = max(s.stage, e.Stage())
+		}
 		if done, ok := old.lists[n]; ok && s.geo == old.geo && slices.Equal(l, old.ACLs[n]) {
 			s.lists[n] = done
 			continue
@@ -93,38 +125,6 @@ func (s *snapshot) compileLists(old *snapshot) error {
 		s.lists[n] = done
 	}
 	return nil
-}
-
-func (s *snapshot) loadCertificates(old *snapshot) error {
-	if s.Certificates.Empty() {
-		return nil
-	}
-	options := s.tlsOptions()
-	if old.profile != nil && s.Certificates == old.Certificates && options == old.tlsOptions() {
-		s.profile, s.selfSigned = old.profile, old.selfSigned
-		return nil
-	}
-	set, err := certs.Load(s.Certificates, time.Now())
-	if err != nil {
-		return err
-	}
-	if s.Certificates.SelfSigned != "" {
-		if old.selfSigned != nil && old.Certificates.SelfSigned == s.Certificates.SelfSigned {
-			set.Certificate = old.selfSigned.Certificate // what was made for the same names stays
-		}
-		s.selfSigned = set
-	}
-	s.profile, err = tls.NewProfile(set, options)
-	return err
-}
-
-// tlsOptions are the options with what the mode adds.
-func (s *snapshot) tlsOptions() tls.Options {
-	o := s.TLS
-	if s.HTTP {
-		o.ALPN = "http/1.1"
-	}
-	return o
 }
 
 // A resolver finds a server's addresses.
@@ -159,7 +159,11 @@ func (s *snapshot) addresses() map[backend.Spec][]netip.AddrPort {
 	if s == nil || s.set == nil {
 		return known
 	}
-	for _, srv := range append([]*backend.Server{s.set.Emergency, s.set.Abuse}, s.set.Servers...) {
+	servers := append([]*backend.Server{s.set.Emergency, s.set.Abuse}, s.set.Servers...)
+	for _, set := range s.routes {
+		servers = append(servers, set.Servers...)
+	}
+	for _, srv := range servers {
 		if srv != nil && srv.Addrs != nil {
 			known[named(srv.Spec)] = srv.Addrs
 		}
@@ -169,7 +173,7 @@ func (s *snapshot) addresses() map[backend.Spec][]netip.AddrPort {
 
 // compileSet resolves the servers and builds their table.
 func (p *Proxy) compileSet(s *snapshot, addresses resolver) error {
-	c := backend.SetConfig{Mode: s.Mode, Permits: s.permits, Rotor: &p.rotor}
+	c := backend.SetConfig{Mode: s.Mode, Rotor: &p.rotor}
 	for i, spec := range s.Servers {
 		if i == len(p.states) {
 			p.states = append(p.states, new(backend.State))

@@ -7,6 +7,7 @@ import (
 
 	"edgepen/proxy/backend"
 	"edgepen/proxy/status"
+	"edgepen/tls"
 )
 
 // ServerStatus is a server slot as it is now.
@@ -53,6 +54,9 @@ func (d *Draft) Recent(within time.Duration) []backend.ClientInfo {
 	return d.proxy.clients.Recent(time.Now(), within)
 }
 
+// TLSCounters counts handshakes since the start.
+func (d *Draft) TLSCounters() []tls.Counter { return d.proxy.terminator.Stats() }
+
 // Idlers is how many idle connections to servers there are.
 func (d *Draft) Idlers() int { return d.proxy.idlers.count() }
 
@@ -84,7 +88,7 @@ func (c *connection) status() ConnStatus {
 	st := ConnStatus{State: 1, DownFD: c.client.FD(), UpFD: -1}
 	addr, _, _ := peer(c.client.RemoteAddr())
 	st.Client = max(c.p.clients.Index(addr), 0)
-	if u := c.upstream.Load(); u != nil {
+	if u := c.serverEnd.Load(); u != nil {
 		st.State, st.UpFD, st.Server = 2, u.sock.FD(), max(u.server.Index, 0)
 	}
 	return st

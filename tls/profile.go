@@ -1,78 +1,83 @@
 // Package tls terminates TLS on an accepted connection under one immutable
-// Profile. It and package certs are the only ones that know crypto/tls.
+// Profile. It, package certs and the packages below both are the only ones
+// that know crypto/tls.
 //
-// The policy is TLS 1.3, and TLS 1.2 with ephemeral ECDH and AEAD suites only
-// (RFC 9325 sections 3.1.1 and 4.2); older things need Options.Compat.
+// What is spoken (versions, suites, groups) is package policy's; this package
+// chooses certificates, asks clients for theirs, keeps the keys of session
+// tickets, and says afterwards what happened, or why it did not.
 package tls
 
 import (
+	"context"
 	stdtls "crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"edgepen/certs"
+	"edgepen/certs/ech"
+	"edgepen/certs/ticket"
+	"edgepen/tls/policy"
 )
 
 // Options is how TLS is spoken. It is plain data and comparable; the zero
-// value is the default policy.
+// value is the default policy, and asks clients for nothing.
 type Options struct {
-	// RequireClientCert turns away clients without a certificate that one of
-	// the CAs vouches for (pen's -R).
-	RequireClientCert bool
-	// MinVersion is the lowest protocol version (-L): tls1.2 or tls1.3. pen's
-	// words ssl23 (or "") and, with a warning, ssl2, ssl3 and tls1 mean the
-	// default.
-	MinVersion string
-	// Compat allows TLS 1.0 and 1.1 and CBC suites as well (-Z). Suites
-	// without forward secrecy stay off.
-	Compat bool
+	Policy policy.Options
+	// ClientAuth says whether clients are asked for a certificate: "" or
+	// "off"; "optional", where one that is given must be good and none is
+	// fine; "required" (pen's -R).
+	ClientAuth string
+	// StrictSNI refuses clients that name no host, or one without a
+	// certificate, with the alert unrecognized_name (RFC 6066 section 3).
+	// Otherwise they are served the default certificate.
+	StrictSNI bool
 	// ALPN lists the protocols to agree on (RFC 7301), separated by commas.
-	// "" ignores what clients offer; otherwise a client that offers none of
-	// them is refused.
+	// "" ignores what clients offer; otherwise a client that offers others
+	// only is refused.
 	ALPN string
+}
+
+// Material is what handshakes are done with. The functions are called by
+// handshakes, several at once.
+type Material struct {
+	// Set is required; it may be without certificates if More is there.
+	Set *certs.Set
+	// More is asked for the certificates of names that Set has none for, in
+	// lower case, best first. It must be fast. Nil: there are none.
+	More func(name string) []*certs.Certificate
+	// Obtain is asked last, and may take until ctx ends. Nil: nobody is.
+	Obtain func(ctx context.Context, name string) []*certs.Certificate
+	// Validation is the answer to a pending tls-alpn-01 challenge (RFC 8737)
+	// for name, nil if none is pending. A nil function means none ever is.
+	Validation func(name string) *stdtls.Certificate
 }
 
 // Profile is how handshakes are done from one configuration on. It is
 // immutable; any number of handshakes share it.
 type Profile struct {
-	config   *stdtls.Config
-	warnings []string
+	material Material
+	strict   bool
+	tickets  *keyring // nil: the Terminator's own
+	ech      []stdtls.EncryptedClientHelloKey
+	main     *variant
+	own      map[*x509.CertPool]*variant // for names whose clients other CAs vouch for
+	policy   policy.Policy
+	explain  []string
 }
 
-// Warnings are remarks for the operator about the certificates and the
-// options, one a line.
-func (p *Profile) Warnings() []string { return append([]string(nil), p.warnings...) }
-
-// modernSuites are the TLS 1.2 suites of RFC 9325 section 4.2 that crypto/tls
-// has. Those of TLS 1.3 are not settable.
-var modernSuites = []uint16{
-	stdtls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-	stdtls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-	stdtls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-	stdtls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-	stdtls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-	stdtls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-}
-
-// cbcSuites are what TLS 1.0 and 1.1 can use, with ephemeral ECDH.
-var cbcSuites = []uint16{
-	stdtls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA,
-	stdtls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA,
-	stdtls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA,
-	stdtls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA,
-}
-
-// NewProfile checks o against set and prepares everything that a handshake
+// NewProfile checks o against m and prepares everything that a handshake
 // needs, so that none has to.
 //
-// CAs without RequireClientCert ask clients for nothing, as in pen 0.34.1:
-// there they only complete the server's own chain.
-func NewProfile(set *certs.Set, o Options) (*Profile, error) {
-	if set == nil {
+// CAs without ClientAuth ask clients for nothing, as in pen 0.34.1: there
+// they only complete the server's own chain.
+func NewProfile(m Material, o Options) (*Profile, error) {
+	if m.Set == nil || len(m.Set.Default)+len(m.Set.All()) == 0 && m.More == nil && m.Obtain == nil {
 		return nil, errors.New("no certificate to speak TLS with")
 	}
-	floor, warnings, err := minVersion(o)
+	auth, err := clientAuth(o.ClientAuth, m.Set)
 	if err != nil {
 		return nil, err
 	}
@@ -80,51 +85,81 @@ func NewProfile(set *certs.Set, o Options) (*Profile, error) {
 	if err != nil {
 		return nil, err
 	}
+	p := &Profile{material: m, strict: o.StrictSNI, ech: ech.ForTLS(m.Set.ECH)}
+	if p.policy, err = policy.Compile(o.Policy); err != nil {
+		return nil, err
+	}
+	if len(m.Set.Tickets) > 0 {
+		p.tickets = &keyring{keys: append([]ticket.Key(nil), m.Set.Tickets...)}
+	}
+	config := p.config(protocols)
+	if auth != stdtls.NoClientCert {
+		config.ClientAuth, config.ClientCAs = auth, m.Set.CAs
+		p.own = ownCAs(config, m.Set)
+	}
+	p.main = &variant{config: config}
+	p.explain = p.explained(o, protocols)
+	return p, nil
+}
+
+// config is what all names have in common.
+func (p *Profile) config(protocols []string) *stdtls.Config {
 	config := &stdtls.Config{
-		Certificates: []stdtls.Certificate{set.Certificate},
-		MinVersion:   floor,
-		CipherSuites: modernSuites,
-		CurvePreferences: []stdtls.CurveID{
-			stdtls.X25519MLKEM768, stdtls.X25519, stdtls.CurveP256, stdtls.CurveP384,
-		},
-		NextProtos: protocols,
+		GetCertificate: pickCertificate,
+		MinVersion:     p.policy.Min,
+		MaxVersion:     p.policy.Max,
+		CipherSuites:   p.policy.CipherSuites,
+		NextProtos:     protocols,
+		// crypto/tls takes the configurations to retry with from here, and
+		// what it accepts from the Terminator's base.
+		EncryptedClientHelloKeys: p.ech,
 		// Small first records let a browser begin to read a little sooner,
 		// but each costs a system call and an AEAD operation of its own.
 		DynamicRecordSizingDisabled: true,
 	}
-	if o.Compat {
-		config.CipherSuites = append(append([]uint16(nil), modernSuites...), cbcSuites...)
+	for _, group := range p.policy.Groups {
+		config.CurvePreferences = append(config.CurvePreferences, stdtls.CurveID(group))
 	}
-	if o.RequireClientCert {
-		if set.CAs == nil {
-			return nil, errors.New("-R needs the CAs to trust: give -G file or -A dir, or -G system for the system's roots")
-		}
-		config.ClientAuth, config.ClientCAs = stdtls.RequireAndVerifyClientCert, set.CAs
-	}
-	return &Profile{config, append(append([]string(nil), set.Warnings...), warnings...)}, nil
+	return config
 }
 
-// minVersion turns -L and -Z into the lowest version spoken.
-func minVersion(o Options) (floor uint16, warnings []string, err error) {
-	floor, spoken := stdtls.VersionTLS12, "TLS 1.2 and 1.3"
-	if o.Compat {
-		floor, spoken = stdtls.VersionTLS10, "TLS 1.0 to 1.3"
+// clientAuth turns the word into crypto/tls's, and sees that there are CAs.
+func clientAuth(word string, set *certs.Set) (stdtls.ClientAuthType, error) {
+	const want = "needs the CAs to trust: give -G file or -A dir, or -G system for the system's roots"
+	switch word {
+	case "", "off":
+		return stdtls.NoClientCert, nil
+	case "optional":
+		if set.CAs == nil {
+			return 0, errors.New("a client certificate that is optional " + want)
+		}
+		return stdtls.VerifyClientCertIfGiven, nil
+	case "required":
+		if set.CAs == nil {
+			return 0, errors.New("-R " + want)
+		}
+		return stdtls.RequireAndVerifyClientCert, nil
 	}
-	switch o.MinVersion {
-	case "", "ssl23":
-	case "ssl2", "ssl3", "tls1":
-		warnings = append(warnings, fmt.Sprintf("protocol version %s is accepted for old command lines only; speaking %s", o.MinVersion, spoken))
-	case "tls1.2":
-		floor = stdtls.VersionTLS12
-	case "tls1.3":
-		floor = stdtls.VersionTLS13
-	default:
-		return 0, nil, fmt.Errorf("protocol version %s not known; expected ssl23, ssl2, ssl3, tls1, tls1.2 or tls1.3", o.MinVersion)
+	return 0, fmt.Errorf("client certificates %q not known; expected off, optional or required", word)
+}
+
+// ownCAs makes a variant of config for each pool of CAs that names of set have
+// for themselves.
+func ownCAs(config *stdtls.Config, set *certs.Set) map[*x509.CertPool]*variant {
+	own := make(map[*x509.CertPool]*variant)
+	for _, c := range set.All() {
+		if c.CAs != nil && own[c.CAs] == nil {
+			own[c.CAs] = withCAs(config, c.CAs)
+		}
 	}
-	if o.Compat && floor < stdtls.VersionTLS12 {
-		warnings = append(warnings, "compatibility mode (-Z) allows TLS 1.0 and 1.1 (deprecated by RFC 8996) and CBC suites")
-	}
-	return floor, warnings, nil
+	return own
+}
+
+// withCAs is config for clients that cas vouch for.
+func withCAs(config *stdtls.Config, cas *x509.CertPool) *variant {
+	config = config.Clone()
+	config.ClientCAs = cas
+	return &variant{config: config}
 }
 
 // alpn takes the list apart; RFC 7301 section 3.1 gives names 1 to 255 bytes.
@@ -141,4 +176,90 @@ func alpn(list string) ([]string, error) {
 		protocols[i] = name
 	}
 	return protocols, nil
+}
+
+// Warnings are remarks for the operator about the certificates and the
+// policy, one a line.
+func (p *Profile) Warnings() []string {
+	return slices.Concat(p.material.Set.Warnings, p.policy.Warnings, unnamedECH(p.material))
+}
+
+// unnamedECH says which public names of Encrypted Client Hello nobody can
+// vouch for: a client whose configuration is out of date is told the new one
+// under a certificate for the public name, or not at all (RFC 9849 section
+// 6.1.6).
+func unnamedECH(m Material) []string {
+	var warnings []string
+	for _, key := range m.Set.ECH {
+		if key.Retry && len(m.Set.ForName(key.PublicName)) == 0 && m.More == nil && m.Obtain == nil {
+			warnings = append(warnings, fmt.Sprintf("no certificate for %s, the public name of an ECH key: clients whose ECH configuration is out of date cannot connect", key.PublicName))
+		}
+	}
+	return warnings
+}
+
+// Notices are remarks about the policy that need no action, one a line.
+func (p *Profile) Notices() []string { return append([]string(nil), p.policy.Notices...) }
+
+// Explain says in the operator's terms what is spoken, what happens to names
+// without a certificate, and who passes, one statement a line.
+func (p *Profile) Explain() []string { return append([]string(nil), p.explain...) }
+
+func (p *Profile) explained(o Options, protocols []string) []string {
+	lines := append([]string(nil), p.policy.Explain...)
+	if o.StrictSNI {
+		lines = append(lines, "names: clients that name no host, or one without a certificate, are refused (unrecognized_name)")
+	} else {
+		lines = append(lines, "names: clients that name no host, or one without a certificate, get the default certificate")
+	}
+	if len(protocols) > 0 {
+		lines = append(lines, "protocols (ALPN): "+strings.Join(protocols, ", ")+"; clients that offer others only are refused")
+	}
+	if p.tickets != nil {
+		lines = append(lines, fmt.Sprintf("session tickets: %d keys from the file, the first for new tickets", len(p.tickets.keys)))
+	} else {
+		lines = append(lines, "session tickets: random keys of this process, a new one each 24 hours, 7 kept")
+	}
+	if len(p.ech) > 0 {
+		lines = append(lines, fmt.Sprintf("Encrypted Client Hello: %d keys", len(p.ech)))
+	}
+	return append(lines, p.explainedClients()...)
+}
+
+// explainedClients says who passes.
+func (p *Profile) explainedClients() []string {
+	set, by := p.material.Set, "the CAs of -G and -A"
+	if set.CACount > 0 {
+		by = fmt.Sprintf("one of %d CAs (-G, -A)", set.CACount)
+	}
+	var lines []string
+	switch p.main.config.ClientAuth {
+	case stdtls.NoClientCert:
+		return []string{"client certificates: none are asked for"}
+	case stdtls.VerifyClientCertIfGiven:
+		lines = []string{"client certificates: optional; a client without one passes, and one that is shown must be vouched for by " + by}
+	default:
+		lines = []string{"client certificates: required; each must be vouched for by " + by}
+	}
+	return append(lines, ownNames(set)...)
+}
+
+// ownNames names the first few of those whose clients other CAs vouch for.
+func ownNames(set *certs.Set) []string {
+	var names []string
+	for _, c := range set.All() {
+		if c.CAs != nil {
+			names = append(names, c.Names...)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	more := ""
+	if n := len(names); n > 5 {
+		names, more = names[:5], fmt.Sprintf(" and %d more names", n-5)
+	}
+	return []string{"client certificates for " + strings.Join(names, ", ") + more + ": each name's own CAs vouch for them instead"}
 }

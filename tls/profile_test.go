@@ -5,70 +5,80 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"edgepen/certs"
+	"edgepen/tls/policy"
 )
 
 func TestNewProfile(t *testing.T) {
 	f := newFarm(t)
-	old := func(word, spoken string) string {
-		return "protocol version " + word + " is accepted for old command lines only; speaking " + spoken
-	}
-	compat := "compatibility mode (-Z) allows TLS 1.0 and 1.1 (deprecated by RFC 8996) and CBC suites"
+	const wantCAs = "needs the CAs to trust: give -G file or -A dir, or -G system for the system's roots"
 	for _, test := range []struct {
-		options  Options
-		ca       bool
-		warnings []string
-		err      string
+		options Options
+		ca      bool
+		err     string
 	}{
-		{Options{}, false, nil, ""},
-		{Options{MinVersion: "ssl23", ALPN: "h2, http/1.1"}, false, nil, ""},
-		{Options{MinVersion: "ssl2"}, false, []string{old("ssl2", "TLS 1.2 and 1.3")}, ""},
-		{Options{MinVersion: "ssl3"}, false, []string{old("ssl3", "TLS 1.2 and 1.3")}, ""},
-		{Options{MinVersion: "tls1"}, false, []string{old("tls1", "TLS 1.2 and 1.3")}, ""},
-		{Options{MinVersion: "tls1", Compat: true}, false, []string{old("tls1", "TLS 1.0 to 1.3"), compat}, ""},
-		{Options{MinVersion: "tls1.2", Compat: true}, false, nil, ""},
-		{Options{MinVersion: "tls1.3"}, false, nil, ""},
-		{Options{RequireClientCert: true}, true, nil, ""},
-		{Options{RequireClientCert: true}, false, nil, "-R needs the CAs to trust: give -G file or -A dir, or -G system for the system's roots"},
-		{Options{MinVersion: "tls9"}, false, nil, "protocol version tls9 not known; expected ssl23, ssl2, ssl3, tls1, tls1.2 or tls1.3"},
-		{Options{ALPN: "h2,,http/1.1"}, false, nil, `ALPN list "h2,,http/1.1": expected names of 1 to 255 bytes, separated by commas`},
-		{Options{ALPN: strings.Repeat("x", 256)}, false, nil, `ALPN list "` + strings.Repeat("x", 256) + `": expected names of 1 to 255 bytes, separated by commas`},
+		{Options{}, false, ""},
+		{Options{ALPN: "h2, http/1.1", ClientAuth: "off", StrictSNI: true}, false, ""},
+		{Options{ClientAuth: "required"}, true, ""},
+		{Options{ClientAuth: "optional"}, true, ""},
+		{Options{ClientAuth: "required"}, false, "-R " + wantCAs},
+		{Options{ClientAuth: "optional"}, false, "a client certificate that is optional " + wantCAs},
+		{Options{ClientAuth: "maybe"}, true, `client certificates "maybe" not known; expected off, optional or required`},
+		{Options{Policy: policy.Options{MinVersion: "tls9"}}, false, "protocol version tls9 not known; expected ssl23, ssl2, ssl3, tls1, tls1.2 or tls1.3"},
+		{Options{ALPN: "h2,,http/1.1"}, false, `ALPN list "h2,,http/1.1": expected names of 1 to 255 bytes, separated by commas`},
+		{Options{ALPN: strings.Repeat("x", 256)}, false, `ALPN list "` + strings.Repeat("x", 256) + `": expected names of 1 to 255 bytes, separated by commas`},
 	} {
-		source := certs.Source{Cert: f.cert}
+		source := f.source()
 		if test.ca {
 			source.CAFile = f.ca
 		}
-		set, err := certs.Load(source, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := NewProfile(set, test.options)
-		if test.err != "" {
-			if err == nil || err.Error() != test.err {
-				t.Errorf("%+v: error %v, want %s", test.options, err, test.err)
-			}
-			continue
-		}
-		if err != nil {
-			t.Errorf("%+v: %v", test.options, err)
-		} else if !slices.Equal(p.Warnings(), test.warnings) {
-			t.Errorf("%+v: warnings %q, want %q", test.options, p.Warnings(), test.warnings)
+		_, err := NewProfile(Material{Set: load(t, source)}, test.options)
+		if (err == nil) != (test.err == "") || err != nil && err.Error() != test.err {
+			t.Errorf("%+v: error %v, want %s", test.options, err, test.err)
 		}
 	}
-	if _, err := NewProfile(nil, Options{}); err == nil {
-		t.Error("a profile without a certificate")
+	for _, m := range []Material{{}, {Set: load(t, certs.Source{})}} {
+		if _, err := NewProfile(m, Options{}); err == nil || err.Error() != "no certificate to speak TLS with" {
+			t.Errorf("a profile without a certificate: %v", err)
+		}
+	}
+	if _, err := NewProfile(Material{Set: load(t, certs.Source{}), More: func(string) []*certs.Certificate { return nil }}, Options{}); err != nil {
+		t.Errorf("certificates that come from elsewhere: %v", err)
 	}
 }
 
-func TestWarningsOfTheSet(t *testing.T) {
-	p, err := NewProfile(&certs.Set{Warnings: []string{"old"}}, Options{MinVersion: "ssl3"})
+// TestRemarks holds that the Profile passes on what the Set and the policy
+// have to say, and adds who passes.
+func TestRemarks(t *testing.T) {
+	f := newFarm(t)
+	set := load(t, f.withCA())
+	set.Warnings = []string{"old"}
+	o := Options{Policy: policy.Options{MinVersion: "ssl3", Compat: true}, ClientAuth: "required", StrictSNI: true, ALPN: "h2"}
+	rules, err := policy.Compile(o.Policy)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := p.Warnings(); len(got) != 2 || got[0] != "old" {
+	p := profileOf(t, Material{Set: set}, o)
+	if got := p.Warnings(); !slices.Equal(got, append([]string{"old"}, rules.Warnings...)) || len(got) < 2 {
 		t.Errorf("warnings %q", got)
+	}
+	if got := p.Notices(); !slices.Equal(got, rules.Notices) {
+		t.Errorf("notices %q", got)
+	}
+	want := append(slices.Clone(rules.Explain),
+		"names: clients that name no host, or one without a certificate, are refused (unrecognized_name)",
+		"protocols (ALPN): h2; clients that offer others only are refused",
+		"session tickets: random keys of this process, a new one each 24 hours, 7 kept",
+		"client certificates: required; each must be vouched for by one of 1 CAs (-G, -A)")
+	if got := p.Explain(); !slices.Equal(got, want) {
+		t.Errorf("explained as\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for word, want := range map[string]string{"": "client certificates: none are asked for", "optional": "client certificates: optional;"} {
+		lines := profileOf(t, Material{Set: set}, Options{ClientAuth: word}).Explain()
+		if last := lines[len(lines)-1]; !strings.HasPrefix(last, want) {
+			t.Errorf("%q is explained as %q", word, last)
+		}
 	}
 }
 
@@ -92,10 +102,10 @@ func TestPolicy(t *testing.T) {
 	}
 	const modern, compat, compat12, only13 = 0, 1, 2, 3
 	profiles := []*Profile{
-		modern:   profile(t, certs.Source{Cert: f.cert}, Options{}),
-		compat:   profile(t, certs.Source{Cert: f.cert}, Options{Compat: true}),
-		compat12: profile(t, certs.Source{Cert: f.cert}, Options{Compat: true, MinVersion: "tls1.2"}),
-		only13:   profile(t, certs.Source{Cert: f.cert}, Options{MinVersion: "tls1.3"}),
+		modern:   profile(t, f.source(), Options{}),
+		compat:   profile(t, f.source(), Options{Policy: policy.Options{Compat: true}}),
+		compat12: profile(t, f.source(), Options{Policy: policy.Options{Compat: true, MinVersion: "tls1.2"}}),
+		only13:   profile(t, f.source(), Options{Policy: policy.Options{MinVersion: "tls1.3"}}),
 	}
 	for _, test := range []struct {
 		name   string
@@ -140,7 +150,7 @@ func TestALPN(t *testing.T) {
 	} {
 		client := f.client()
 		client.NextProtos = test.client
-		o := try(t, fixed(profile(t, certs.Source{Cert: f.cert}, Options{ALPN: test.server})), client)
+		o := try(t, fixed(profile(t, f.source(), Options{ALPN: test.server})), client)
 		if (o.both() == nil) != test.served || o.info.ALPN != test.want {
 			t.Errorf("%q to %q: agreed on %q (%v)", test.client, test.server, o.info.ALPN, o.both())
 		}

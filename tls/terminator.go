@@ -3,149 +3,120 @@ package tls
 import (
 	"context"
 	stdtls "crypto/tls"
-	"errors"
-	"fmt"
+	"crypto/x509"
 	"net"
-	"strings"
 	"time"
 )
 
 // Terminator does handshakes. It lives as long as the process: it holds the
-// keys of the session tickets, so clients resume their sessions whatever
-// happens to the Profile in between, unless the new one asks for a client
-// certificate that the session lacks.
+// keys of the session tickets, unless there is a file of them, and the
+// counters. So clients resume their sessions whatever happens to the Profile
+// in between, unless the new one asks for client certificates that the session
+// was begun without being asked for.
 type Terminator struct {
-	base *stdtls.Config
+	current func() *Profile
+	base    *stdtls.Config
+	tickets ringmaster
+	counts  *counts
+	alerts  map[string]string // the reason for each text of a client's alert
 }
 
 // NewTerminator makes a Terminator. Each handshake calls current once, after
 // the ClientHello has come, from its own goroutine; the Profile it returns is
-// the handshake's to the end.
+// the handshake's to the end. Nil means that no certificate is there yet.
 func NewTerminator(current func() *Profile) *Terminator {
-	return &Terminator{&stdtls.Config{
-		GetConfigForClient: func(chi *stdtls.ClientHelloInfo) (*stdtls.Config, error) {
-			if h, ok := chi.Context().Value(helloKey{}).(*hello); ok {
-				h.serverName = chi.ServerName
-			}
-			p := current()
-			if p == nil {
-				return nil, errors.New("no certificate is configured")
-			}
-			return p.config, nil
+	return &Terminator{
+		current: current,
+		base: &stdtls.Config{
+			GetConfigForClient: func(chi *stdtls.ClientHelloInfo) (*stdtls.Config, error) {
+				return handshakeOf(chi).config(chi)
+			},
+			GetEncryptedClientHelloKeys: func(chi *stdtls.ClientHelloInfo) ([]stdtls.EncryptedClientHelloKey, error) {
+				return handshakeOf(chi).echKeys(chi), nil
+			},
 		},
-	}}
-}
-
-// hello is what is known of a client before its handshake has succeeded. It
-// is the handshake's context, which takes it to GetConfigForClient without an
-// allocation of its own.
-type hello struct {
-	context.Context
-	serverName string
-}
-
-type helloKey struct{}
-
-// Value implements context.Context.
-func (h *hello) Value(key any) any {
-	if key == (helloKey{}) {
-		return h
+		counts: newCounts(),
+		alerts: alertReasons(),
 	}
-	return h.Context.Value(key)
+}
+
+// Use prepares p, which has come or is about to come into force: the ticket
+// keys are made and set. Handshakes would do that themselves; after Use they
+// need not wait for each other.
+func (t *Terminator) Use(p *Profile) {
+	if p != nil {
+		p.main.seal(t.ring(p))
+	}
+}
+
+// ring is the ticket keys that p's configurations are to have now.
+func (t *Terminator) ring(p *Profile) *keyring {
+	if p.tickets != nil {
+		return p.tickets
+	}
+	return t.tickets.current(time.Now())
+}
+
+// Checks is what is asked during one handshake; the zero value asks nothing.
+// The functions are called from the goroutine of the handshake. None is called
+// for a pending ACME validation.
+type Checks struct {
+	// Hello is asked before any key is used; its error ends the handshake
+	// with the alert access_denied. The Hello is the handshake's own, empty
+	// once Handshake has succeeded.
+	Hello func(h *Hello) error
+	// Route reports whether this connection is to go on elsewhere as it is;
+	// Handshake then returns *Routed. It is not asked where the name came
+	// encrypted: whoever it would be handed to could not read that.
+	Route func(h *Hello) bool
+	// ClientCert is asked about a client's certificate after it has been
+	// verified, also of a resumed session: its chains, each from leaf to
+	// anchor, or nil where the client has shown none. It is not called where
+	// the Profile asks clients for nothing. An error ends the handshake.
+	ClientCert func(ctx context.Context, chains [][]*x509.Certificate) error
+	// NeedsValidation lets only a pending ACME validation pass; anything else
+	// ends with ErrDenied.
+	NeedsValidation bool
 }
 
 // Handshake does the server's side of a handshake on c until deadline (zero:
-// no limit) and then clears c's deadlines. On failure c stays open, and the
-// error holds crypto/tls's own and the name the client asked for, if it got
-// that far.
-func (t *Terminator) Handshake(c net.Conn, deadline time.Time) (*Conn, error) {
+// no limit) and then clears c's deadlines. On failure c stays open, with its
+// deadlines.
+//
+// The error is a *HandshakeError; or a *Routed, if Route says so: then c has
+// no deadline, and nothing has been sent to the client; or ErrValidated, where
+// an ACME validation has been answered and c is of no more use.
+func (t *Terminator) Handshake(c net.Conn, deadline time.Time, checks Checks) (*Conn, error) {
+	h := &handshake{Context: context.Background(), t: t, checks: checks, deadline: deadline}
 	if err := c.SetDeadline(deadline); err != nil {
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, h.failed(err)
 	}
-	conn := &Conn{Conn: stdtls.Server(c, t.base), hello: hello{Context: context.Background()}}
-	if err := conn.HandshakeContext(&conn.hello); err != nil {
-		if name := conn.hello.serverName; name != "" {
-			return nil, fmt.Errorf("TLS handshake for %.255q: %w", name, err)
+	transport := c
+	if checks.Route != nil {
+		h.tap = &tap{Conn: c}
+		transport = h.tap
+	}
+	conn := &Conn{Conn: stdtls.Server(transport, t.base), transport: c}
+	if err := conn.HandshakeContext(h); err != nil && h.routed == nil {
+		if h.refused {
+			c.SetWriteDeadline(deadline) //nolint:errcheck // it could be set before
 		}
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, h.failed(err)
 	}
 	if err := c.SetDeadline(time.Time{}); err != nil {
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, h.failed(err)
 	}
+	switch {
+	case h.routed != nil:
+		t.counts.routed.Add(1)
+		return nil, h.routed
+	case h.validated:
+		t.counts.validated.Add(1)
+		conn.Conn.CloseWrite() //nolint:errcheck // the validation has seen what it came for
+		return nil, ErrValidated
+	}
+	conn.asked, conn.ja4 = h.hello.ServerName, h.hello.ja4
+	h.release()
+	t.counts.success(conn.ConnectionState())
 	return conn, nil
-}
-
-// Conn is a connection whose handshake is done.
-type Conn struct {
-	*stdtls.Conn
-	hello hello
-}
-
-// CloseWrite says that nothing more will be sent: close_notify (RFC 8446
-// section 6.1) for the client, then the end of the stream below, if that can
-// be half-closed. Reading goes on. It takes up to 5 s if the client does not
-// read. The connection's write deadline has passed afterwards.
-func (c *Conn) CloseWrite() error {
-	err := c.Conn.CloseWrite()
-	if transport, ok := c.NetConn().(interface{ CloseWrite() error }); ok {
-		return errors.Join(err, transport.CloseWrite())
-	}
-	return err
-}
-
-// Info is what logs and rules want to know about a connection.
-type Info struct {
-	ServerName  string // the host name the client asked for (SNI), in lower case; "" if none, or no plain host name
-	Version     string // "TLS 1.3"
-	CipherSuite string // "TLS_AES_128_GCM_SHA256"
-	ALPN        string // the protocol agreed on, "" if none
-	Resumed     bool   // the client resumed an earlier session
-}
-
-// Info describes the connection. It allocates: call it once.
-func (c *Conn) Info() Info {
-	state := c.ConnectionState()
-	return Info{
-		ServerName:  hostName(c.hello.serverName),
-		Version:     stdtls.VersionName(state.Version),
-		CipherSuite: stdtls.CipherSuiteName(state.CipherSuite),
-		ALPN:        state.NegotiatedProtocol,
-		Resumed:     state.DidResume,
-	}
-}
-
-// hostName returns name in lower case if it is made of dot-separated labels
-// of letters, digits, '-' and '_', and "" otherwise: what a stranger sends as
-// SNI may go into logs and comparisons, so it must be nothing but that.
-func hostName(name string) string {
-	if len(name) > 253 {
-		return ""
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || len(label) > 63 {
-			return ""
-		}
-		for _, c := range []byte(label) {
-			if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-				return ""
-			}
-		}
-	}
-	return strings.ToLower(name)
-}
-
-// IsPlainHTTP reports whether err, from Handshake, means that the client
-// spoke HTTP without TLS: its first five bytes begin a request.
-func IsPlainHTTP(err error) bool {
-	record, ok := errors.AsType[stdtls.RecordHeaderError](err)
-	if !ok {
-		return false
-	}
-	head := string(record.RecordHeader[:])
-	for _, method := range []string{"GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ", "TRACE ", "PRI "} {
-		if strings.HasPrefix(head, method[:min(len(method), len(head))]) {
-			return true
-		}
-	}
-	return false
 }

@@ -20,6 +20,7 @@ import (
 
 	"edgepen/certs"
 	"edgepen/certs/certtest"
+	"edgepen/tls/policy"
 )
 
 func TestHandshakeKeyKinds(t *testing.T) {
@@ -38,9 +39,9 @@ func TestHandshakeKeyKinds(t *testing.T) {
 	}
 	for name, key := range map[string]crypto.Signer{"RSA": rsaKey, "P-256": certtest.NewKey(t), "P-521": p521, "Ed25519": edKey} {
 		leaf := f.middle.Issue(t, "server", key, nil)
-		chained := certs.Source{Cert: certtest.Write(t, "c.pem", certtest.PEM(leaf, f.middle.Cert)), Key: certtest.Write(t, "k.pem", certtest.KeyPEM(t, key))}
+		chained := certs.Source{Certs: []string{certtest.Write(t, "c.pem", certtest.PEM(leaf, f.middle.Cert))}, Keys: []string{certtest.Write(t, "k.pem", certtest.KeyPEM(t, key))}}
 		alone := certs.Source{
-			Cert:   certtest.Write(t, "c.pem", certtest.PEM(leaf), certtest.KeyPEM(t, key)),
+			Certs:  []string{certtest.Write(t, "c.pem", certtest.PEM(leaf), certtest.KeyPEM(t, key))},
 			CAFile: certtest.Write(t, "ca.pem", certtest.PEM(f.middle.Cert, f.root.Cert)),
 		}
 		for _, source := range []certs.Source{chained, alone} {
@@ -79,7 +80,7 @@ func TestClientCertificates(t *testing.T) {
 		for _, version := range []uint16{stdtls.VersionTLS12, stdtls.VersionTLS13} {
 			client := test.client.Clone()
 			client.MaxVersion = version
-			o := try(t, fixed(profile(t, certs.Source{Cert: f.cert, CAFile: f.ca}, Options{RequireClientCert: true})), client)
+			o := try(t, fixed(profile(t, f.withCA(), Options{ClientAuth: "required"})), client)
 			switch {
 			case test.want == "" && o.both() != nil:
 				t.Errorf("%s, %s: %v", test.name, stdtls.VersionName(version), o.both())
@@ -102,7 +103,7 @@ func TestCertificateRequest(t *testing.T) {
 			asked = info.AcceptableCAs
 			return give(info)
 		}
-		o := try(t, fixed(profile(t, certs.Source{Cert: f.cert, CAFile: f.ca}, Options{RequireClientCert: require})), client)
+		o := try(t, fixed(profile(t, f.withCA(), Options{ClientAuth: map[bool]string{true: "required"}[require]})), client)
 		if o.both() != nil {
 			t.Fatal(o.both())
 		}
@@ -116,12 +117,11 @@ func TestCertificateRequest(t *testing.T) {
 func TestResumption(t *testing.T) {
 	f := newFarm(t)
 	stranger := certtest.NewRoot(t, "stranger")
-	key := certtest.NewKey(t)
-	plain := certs.Source{Cert: f.cert}
-	withCA := certs.Source{Cert: f.cert, CAFile: f.ca}
-	otherCA := certs.Source{Cert: f.cert, CAFile: certtest.Write(t, "other.pem", certtest.PEM(stranger.Cert))}
-	renewed := certs.Source{Cert: certtest.Write(t, "new.pem", certtest.PEM(f.middle.Issue(t, "server", key, nil), f.middle.Cert), certtest.KeyPEM(t, key))}
-	required := Options{RequireClientCert: true}
+	plain := f.source()
+	withCA := f.withCA()
+	otherCA := certs.Source{Certs: []string{f.cert}, CAFile: certtest.Write(t, "other.pem", certtest.PEM(stranger.Cert))}
+	renewed := certs.Source{Certs: []string{f.issue(t, certtest.NewKey(t), "localhost")}}
+	required := Options{ClientAuth: "required"}
 
 	for _, test := range []struct {
 		name            string
@@ -131,7 +131,7 @@ func TestResumption(t *testing.T) {
 	}{
 		{"the same", profile(t, plain, Options{}), profile(t, plain, Options{}), false, true, true},
 		{"a new certificate", profile(t, plain, Options{}), profile(t, renewed, Options{}), false, true, true},
-		{"other options", profile(t, plain, Options{}), profile(t, plain, Options{Compat: true}), false, true, true},
+		{"other options", profile(t, plain, Options{}), profile(t, plain, Options{Policy: policy.Options{Compat: true}}), false, true, true},
 		{"the same CA", profile(t, withCA, required), profile(t, withCA, required), true, true, true},
 		{"certificate required, client has none", profile(t, plain, Options{}), profile(t, withCA, required), false, false, false},
 		{"certificate required, client has one", profile(t, plain, Options{}), profile(t, withCA, required), true, true, false},
@@ -166,12 +166,12 @@ func TestTighterVersion(t *testing.T) {
 	client := f.client()
 	client.MaxVersion = stdtls.VersionTLS12
 	client.ClientSessionCache = stdtls.NewLRUClientSessionCache(1)
-	current := profile(t, certs.Source{Cert: f.cert}, Options{})
+	current := profile(t, f.source(), Options{})
 	term := NewTerminator(func() *Profile { return current })
 	if o := try(t, term, client); o.both() != nil {
 		t.Fatal(o.both())
 	}
-	current = profile(t, certs.Source{Cert: f.cert}, Options{MinVersion: "tls1.3"})
+	current = profile(t, f.source(), Options{Policy: policy.Options{MinVersion: "tls1.3"}})
 	o := try(t, term, client)
 	if o.server == nil || !strings.Contains(o.server.Error(), `for "localhost": tls: client offered only unsupported versions`) {
 		t.Errorf("error %v", o.server)
@@ -182,8 +182,8 @@ func TestTighterVersion(t *testing.T) {
 // a repeated ClientHello included, and that nothing is made for it.
 func TestProfilePerHandshake(t *testing.T) {
 	f := newFarm(t)
-	p, calls := profile(t, certs.Source{Cert: f.cert}, Options{}), 0
-	p.config.CurvePreferences = []stdtls.CurveID{stdtls.CurveP384} // the client sends no share for it at first
+	p, calls := profile(t, f.source(), Options{}), 0
+	p.main.config.CurvePreferences = []stdtls.CurveID{stdtls.CurveP384} // the client sends no share for it at first
 	term := NewTerminator(func() *Profile { calls++; return p })
 	var hello *stdtls.ClientHelloInfo
 	get := term.base.GetConfigForClient
@@ -197,7 +197,7 @@ func TestProfilePerHandshake(t *testing.T) {
 		t.Fatalf("current was called %d times (%v, retry %v)", calls, o.both(), o.state.HelloRetryRequest)
 	}
 	if allocs := testing.AllocsPerRun(100, func() {
-		if config, err := get(hello); err != nil || config != p.config {
+		if config, err := get(hello); err != nil || config != p.main.config {
 			t.Error("not the profile's configuration")
 		}
 	}); allocs != 0 {
@@ -234,7 +234,7 @@ func TestNotTLS(t *testing.T) {
 		{"cut ClientHello", "\x16\x03\x01\x00\x20\x01\x00\x00\x1c\x03\x03", false},
 		{"alert", "\x15\x03\x01\x00\x02\x02\x28", false},
 	} {
-		_, err := term.Handshake(newScript(test.bytes), time.Time{})
+		_, err := term.Handshake(newScript(test.bytes), time.Time{}, Checks{})
 		if err == nil || IsPlainHTTP(err) != test.http {
 			t.Errorf("%s: error %v, plain HTTP %v, want %v", test.name, err, IsPlainHTTP(err), test.http)
 		}
@@ -266,7 +266,7 @@ func TestHalfOpen(t *testing.T) {
 				}()
 			}
 			begun := time.Now()
-			_, err := term.Handshake(near, begun.Add(10*time.Second))
+			_, err := term.Handshake(near, begun.Add(10*time.Second), Checks{})
 			if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begun) != 10*time.Second {
 				t.Errorf("drip %v: error %v after %v", drip, err, time.Since(begun))
 			}
@@ -287,7 +287,7 @@ func TestDeadlineCleared(t *testing.T) {
 			client.Handshake()
 			io.Copy(client, client)
 		}()
-		conn, err := term.Handshake(near, time.Now().Add(time.Second))
+		conn, err := term.Handshake(near, time.Now().Add(time.Second), Checks{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -305,7 +305,7 @@ func TestDeadlineCleared(t *testing.T) {
 // the TCP stream, and can go on sending.
 func TestCloseWrite(t *testing.T) {
 	f := newFarm(t)
-	term := fixed(profile(t, certs.Source{Cert: f.cert}, Options{}))
+	term := fixed(profile(t, f.source(), Options{}))
 	near, far := tcpPair(t)
 	far.SetDeadline(time.Now().Add(patience))
 	client := stdtls.Client(far, f.client())
@@ -322,7 +322,7 @@ func TestCloseWrite(t *testing.T) {
 		_, err := client.Write([]byte("late"))
 		said <- errors.Join(err, client.CloseWrite())
 	}()
-	conn, err := term.Handshake(near, time.Now().Add(patience))
+	conn, err := term.Handshake(near, time.Now().Add(patience), Checks{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,16 +337,5 @@ func TestCloseWrite(t *testing.T) {
 	}
 	if err := <-said; err != nil {
 		t.Error(err)
-	}
-}
-
-func TestHostName(t *testing.T) {
-	for name, want := range map[string]string{
-		"": "", "Example.COM": "example.com", "a_b-1.x": "a_b-1.x", "../x": "", "a..b": "", "a/b": "", "a b": "", "bücher.de": "",
-		"a\n": "", "x.": "", strings.Repeat("a", 64): "", strings.Repeat("a.", 127) + "a": "",
-	} {
-		if got := hostName(name); got != want {
-			t.Errorf("hostName(%q) = %q, want %q", name, got, want)
-		}
 	}
 }

@@ -1,6 +1,7 @@
 package tls
 
 import (
+	"crypto"
 	stdtls "crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -27,13 +28,19 @@ type outcome struct {
 // that the client has seen all of the server's handshake, tickets included.
 func try(t testing.TB, term *Terminator, client *stdtls.Config) outcome {
 	t.Helper()
+	return tryChecked(t, term, client, Checks{})
+}
+
+// tryChecked is try with something to be asked.
+func tryChecked(t testing.TB, term *Terminator, client *stdtls.Config, checks Checks) outcome {
+	t.Helper()
 	near, far := tcpPair(t)
 	var o outcome
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer near.Close()
-		conn, err := term.Handshake(near, time.Now().Add(patience))
+		conn, err := term.Handshake(near, time.Now().Add(patience), checks)
 		if o.server = err; err == nil {
 			o.info = conn.Info()
 			conn.Write([]byte("x"))
@@ -75,8 +82,33 @@ func tcpPair(t testing.TB) (near, far *net.TCPConn) {
 // need to trust it.
 type farm struct {
 	root, middle *certtest.Authority
-	cert         string // path of certificate, intermediate and key
+	cert         string // path of certificate, intermediate and key, for localhost
 	ca           string // path of the root
+}
+
+// source is the certificate alone.
+func (f *farm) source() certs.Source { return certs.Source{Certs: []string{f.cert}} }
+
+// withCA is the certificate and the CA.
+func (f *farm) withCA() certs.Source { return certs.Source{Certs: []string{f.cert}, CAFile: f.ca} }
+
+// issue writes a certificate for names, with intermediate and key.
+func (f *farm) issue(t testing.TB, key crypto.Signer, names ...string) string {
+	t.Helper()
+	leaf := f.middle.Issue(t, names[0], key, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = names, nil })
+	return certtest.Write(t, "cert.pem", certtest.PEM(leaf, f.middle.Cert), certtest.KeyPEM(t, key))
+}
+
+// certificate makes one that comes from no file, as those of ACME.
+func (f *farm) certificate(t testing.TB, name string) *certs.Certificate {
+	t.Helper()
+	key := certtest.NewKey(t)
+	leaf := f.middle.Issue(t, name, key, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{name}, nil })
+	c, err := certs.NewCertificate(stdtls.Certificate{Certificate: [][]byte{leaf.Raw, f.middle.Cert.Raw}, PrivateKey: key}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func newFarm(t testing.TB) *farm {
@@ -99,6 +131,13 @@ func (f *farm) client() *stdtls.Config {
 	return &stdtls.Config{RootCAs: roots, ServerName: "localhost"}
 }
 
+// clientOf is a client that asks for name.
+func (f *farm) clientOf(name string) *stdtls.Config {
+	c := f.client()
+	c.ServerName = name
+	return c
+}
+
 // withCert adds a client certificate that is sent whatever CAs the server names.
 func withCert(t testing.TB, c *stdtls.Config, a *certtest.Authority, edit func(*x509.Certificate)) *stdtls.Config {
 	t.Helper()
@@ -110,15 +149,25 @@ func withCert(t testing.TB, c *stdtls.Config, a *certtest.Authority, edit func(*
 
 func profile(t testing.TB, s certs.Source, o Options) *Profile {
 	t.Helper()
-	set, err := certs.Load(s, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := NewProfile(set, o)
+	return profileOf(t, Material{Set: load(t, s)}, o)
+}
+
+func profileOf(t testing.TB, m Material, o Options) *Profile {
+	t.Helper()
+	p, err := NewProfile(m, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+func load(t testing.TB, s certs.Source) *certs.Set {
+	t.Helper()
+	set, err := certs.NewStore().Load(s, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
 }
 
 func fixed(p *Profile) *Terminator { return NewTerminator(func() *Profile { return p }) }

@@ -22,10 +22,8 @@ func (o *options) confine(log *slog.Logger) error {
 // warnUnreadable names the files that a reload will want and cannot have as the user and within the root that we have now.
 func (o *options) warnUnreadable(log *slog.Logger) {
 	c := o.in.Proxy.Config()
-	files := append(slices.Clone(c.GeoIP), o.config, c.Certificates.Cert, c.Certificates.Key, c.Certificates.CADir)
-	if c.Certificates.CAFile != "system" {
-		files = append(files, c.Certificates.CAFile)
-	}
+	files := append(slices.Clone(c.GeoIP), o.config, c.ACMESecretFile, c.ACME.CARoots, c.Upstream.Cert, c.Upstream.Key)
+	files = append(files, c.Certificates.Paths()...)
 	for _, name := range files {
 		if name == "" {
 			continue

@@ -250,6 +250,7 @@ var differences = []difference{
 	{"write", "number of lines", "writes every setting, TLS and time-outs too"},
 	{"commands", "reply > block", "which the original's manual has and its program calls unknown, are accepted without effect"},
 	{"commands", "reply > delayed_forward", "which the original's manual has and its program calls unknown, are accepted without effect"},
+	{"commands", "reply > ssl_sni_path $WORK", "is an error, and one that can be makes listeners speak TLS also where there is no"},
 	{"commands-with-mistakes", "reply > mode extra", "is an error, and so is a word too many behind any command"},
 	{"commands-with-mistakes", "reply > mode ; mode", "is an error, and so is a word too many behind any command"},
 	{"commands-with-mistakes", "reply > \tmode", "Tabs separate words as well"},

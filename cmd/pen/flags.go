@@ -1,28 +1,33 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"edgepen/certs"
 	"edgepen/proxy"
+	"edgepen/proxy/control"
 )
 
 // The headings of the help text, in its order.
 const (
-	groupListen  = "Listening and running"
-	groupServers = "Choosing a server"
-	groupLimits  = "Limits and times"
-	groupTLS     = "TLS"
-	groupHTTP    = "HTTP"
-	groupClients = "Clients"
-	groupIgnored = "Accepted without effect"
+	groupListen   = "Listening and running"
+	groupServers  = "Choosing a server"
+	groupLimits   = "Limits and times"
+	groupTLS      = "TLS"
+	groupAuth     = "Client certificates"
+	groupACME     = "Certificates by ACME"
+	groupUpstream = "TLS to the servers"
+	groupHTTP     = "HTTP"
+	groupClients  = "Clients"
+	groupIgnored  = "Accepted without effect"
 )
 
 // flags is every flag, in the order of the help text.
 func (o *options) flags() []flag {
 	var all []flag
-	for _, part := range [][]flag{o.listenFlags(), o.serverFlags(), o.limitFlags(), o.tlsFlags(), o.httpFlags(), o.otherFlags()} {
+	for _, part := range [][]flag{o.listenFlags(), o.serverFlags(), o.limitFlags(), o.tlsFlags(), o.clientFlags(), o.acmeFlags(), o.upstreamFlags(), o.httpFlags(), o.otherFlags()} {
 		all = append(all, part...)
 	}
 	return all
@@ -34,12 +39,21 @@ func (o *options) listenFlags() []flag {
 		on("", "version", groupListen, "print the version", func() { o.version = true }),
 		on("", "demo", groupListen, "try it: two servers and an HTTPS front on this machine, until Ctrl-C", func() { o.demo = true }),
 		on("f", "foreground", groupListen, "stay in the foreground, messages on stderr", func() { o.foreground = true }),
-		with("", "listen", "ADDR[,tls|,plain]", groupListen, "listen here; repeat for more. All operands are then servers", o.addListener),
+		on("", "check", groupListen, "check the command line and every file it names, and exit", func() { o.check = true }),
+		on("", "explain", groupListen, "say what it would do in terms of security, and exit", func() { o.explain = true }),
+		with("", "listen", "ADDR[,tls|,plain|,redirect]", groupListen, "listen here; repeat for more. All operands are then servers", o.addListener),
+		with("", "redirect", "ADDR", groupListen, "send plain HTTP to HTTPS and answer ACME here, most often on 80; repeat for more", o.addRedirect),
 		o.edit("U", "udp", "", groupListen, "balance UDP", func(c *proxy.Config, _ string) error { c.UDP = true; return nil }),
 		o.setting("", "socket-mode", "MODE", "socket_mode", groupListen, "permissions of a Unix socket that is listened on, as 660"),
 		text("F", "config", "FILE", groupListen, "read commands from FILE, now and at HUP", &o.config),
 		with("Oo", "option", "COMMAND", groupListen, "run a control command now, in the order of the flags", o.runCommand),
-		text("C", "control", "ADDR", groupListen, "control port: port, host:port or /path/to/socket", &o.control),
+		o.edit("C", "control", "ADDR", groupListen, "control port: port, host:port or /path/to/socket", func(c *proxy.Config, v string) error {
+			if v == "" {
+				return errors.New("an empty value; expected ADDR")
+			}
+			o.control, c.ControlPort = v, true
+			return nil
+		}),
 		o.edit("X", "exit", "", groupListen, "allow the control command exit", func(c *proxy.Config, _ string) error { c.ExitEnabled = true; return nil }),
 		o.setting("l", "log", "FILE|HOST:PORT", "log", groupListen, "record requests in FILE, or send them to a penlogd"),
 		o.setting("w", "web-stats", "FILE", "web_stats", groupListen, "write status pages to FILE, at USR1 and penctl status"),
@@ -79,15 +93,101 @@ func (o *options) limitFlags() []flag {
 
 func (o *options) tlsFlags() []flag {
 	return []flag{
-		o.edit("E", "cert", "FILE", groupTLS, "certificate, best with its whole chain, in PEM", func(c *proxy.Config, v string) error { c.Certificates.Cert = v; return nil }),
-		o.edit("K", "key", "FILE", groupTLS, "its key in PEM, if it is not in the same file", func(c *proxy.Config, v string) error { c.Certificates.Key = v; return nil }),
+		o.edit("E", "cert", "FILE", groupTLS, "certificate, best with its whole chain, in PEM; repeat for more", func(c *proxy.Config, v string) error {
+			c.Certificates.Certs = append(c.Certificates.Certs, v)
+			return nil
+		}),
+		o.edit("K", "key", "FILE", groupTLS, "its key in PEM, if it is not in the same file; repeat for more", func(c *proxy.Config, v string) error {
+			c.Certificates.Keys = append(c.Certificates.Keys, v)
+			return nil
+		}),
+		o.setting("", "sni-path", "DIR", "ssl_sni_path", groupTLS, "certificates by name: NAME.crt, NAME.key, NAME.ca, NAME.ocsp"),
+		o.toggle("", "strict-sni", "strict_sni", groupTLS, "refuse clients that name no host, or one without a certificate"),
 		o.edit("", "self-signed", "[NAME,…]", groupTLS, "make a certificate in memory, for trying things out", selfSigned),
-		o.edit("G", "ca-file", "FILE", groupTLS, "CAs for client certificates, or the word system", func(c *proxy.Config, v string) error { c.Certificates.CAFile = v; return nil }),
-		o.edit("A", "ca-dir", "DIR", groupTLS, "the same as a directory in hashed form (openssl rehash)", func(c *proxy.Config, v string) error { c.Certificates.CADir = v; return nil }),
-		o.edit("R", "require-client-cert", "", groupTLS, "require a valid client certificate", func(c *proxy.Config, _ string) error { c.TLS.RequireClientCert = true; return nil }),
 		o.edit("L", "tls-min", "PROTOCOL", groupTLS, "tls1.2 or tls1.3 at least; ssl23, ssl2, ssl3, tls1 mean the default, tls1.2", tlsMin),
-		o.edit("Z", "tls-compat", "", groupTLS, "allow TLS 1.0, 1.1 and CBC suites, for very old clients", func(c *proxy.Config, _ string) error { c.TLS.Compat = true; return nil }),
+		o.toggle("Z", "tls-compat", "tls_compat", groupTLS, "allow TLS 1.0, 1.1 and CBC suites, for very old clients"),
+		o.setting("", "tls-profile", "PROFILE", "tls_profile", groupTLS, "modern or intermediate, after Mozilla's recommendations [intermediate]"),
+		o.setting("", "ciphers", "CIPHERS", "ssl_ciphers", groupTLS, "cipher suites of TLS 1.2, as an OpenSSL cipher string"),
+		o.setting("", "tls-groups", "GROUP:…", "tls_groups", groupTLS, "groups for the key exchange"),
+		o.toggle("", "require-pq", "tls_require_pq", groupTLS, "refuse clients without a hybrid post-quantum key exchange"),
 		o.setting("", "handshake-timeout", "SECONDS", "handshake_timeout", groupTLS, "how long a handshake may take [10]"),
+		o.setting("", "ticket-keys", "FILE", "ticket_keys", groupTLS, "session ticket keys that machines share [made and changed by itself]"),
+		o.setting("", "ocsp", "FILE", "ssl_ocsp_response", groupTLS, "OCSP response for the certificate [fetched]"),
+		o.toggle("", "no-ocsp-fetch", "no ocsp_fetch", groupTLS, "ask no OCSP responder"),
+		o.setting("", "ech-keys", "FILE", "ech_keys", groupTLS, "keys for Encrypted Client Hello"),
+		o.setting("", "ech-name", "NAME", "ech_name", groupTLS, "make them, with this public name, if the file is not there"),
+		o.setting("", "plain-http", "HOW", "plain_http", groupTLS, "what plain HTTP on a TLS port gets: redirect or error [redirect]"),
+		o.setting("", "watch", "SECONDS", "watch_interval", groupTLS, "how often certificate files are looked at, 0 never [5]"),
+		o.routeFlag(),
+	}
+}
+
+// routeFlag is --sni-route: a name and, behind the sign, servers separated by commas.
+func (o *options) routeFlag() flag {
+	return with("", "sni-route", "NAME=SERVER,…", groupTLS, "pass clients that ask for NAME on without ending TLS; repeat for more", func(v string) error {
+		name, servers, ok := strings.Cut(v, "=")
+		if !ok {
+			return fmt.Errorf("%q: expected NAME=SERVER,…", v)
+		}
+		_, err := o.in.Run("sni_route " + control.Quote(name) + " " + strings.ReplaceAll(servers, ",", " "))
+		return err
+	})
+}
+
+func (o *options) clientFlags() []flag {
+	return []flag{
+		o.setting("G", "ca-file", "FILE", "ca_file", groupAuth, "CAs for client certificates, or the word system"),
+		o.setting("A", "ca-dir", "DIR", "ca_dir", groupAuth, "the same as a directory in hashed form (openssl rehash)"),
+		o.toggle("R", "require-client-cert", "client_auth required", groupAuth, "require a valid client certificate"),
+		o.setting("", "client-auth", "HOW", "client_auth", groupAuth, "off, optional or required [off]"),
+		o.setting("", "crl", "FILE", "crl", groupAuth, "revocation list for client certificates; repeat for more"),
+		o.setting("", "crl-check", "HOW", "crl_check", groupAuth, "what a missing or outdated list means: off, soft, hard [hard]"),
+		o.toggle("", "crl-fetch", "crl_fetch", groupAuth, "fetch the lists that client certificates name"),
+		with("", "client-fields", "HOW", groupAuth, "tell HTTP servers in rfc9440, x-ssl or none [rfc9440,x-ssl]", func(v string) error {
+			command := "client_fields " + strings.ReplaceAll(v, ",", " ")
+			if v == "none" {
+				command = "no client_fields"
+			}
+			_, err := o.in.Run(command)
+			return err
+		}),
+	}
+}
+
+func (o *options) acmeFlags() []flag {
+	list := func(long, arg, command, help string) flag {
+		return with("", long, arg, groupACME, help, func(v string) error {
+			_, err := o.in.Run(command + " " + strings.ReplaceAll(v, ",", " "))
+			return err
+		})
+	}
+	return []flag{
+		list("acme", "NAME,…", "acme", "obtain certificates for these names; you agree to the authority's terms"),
+		o.setting("", "acme-storage", "DIR", "acme_storage", groupACME, "where certificates and accounts are kept"),
+		o.setting("", "acme-email", "ADDRESS", "acme_email", groupACME, "where the authority may write to"),
+		o.setting("", "acme-ca", "URL", "acme_ca", groupACME, "the authority's directory, or staging [Let's Encrypt]"),
+		o.setting("", "acme-ca-roots", "FILE", "acme_ca_roots", groupACME, "CAs for the authority's own server"),
+		list("acme-challenges", "KIND,…", "acme_challenges", "tls-alpn-01, http-01 [both, http-01 where there is a redirect listener]"),
+		list("acme-on-demand", "NAME,…", "acme_on_demand", "names, or *.SUFFIX, to obtain certificates for when a client asks"),
+		o.setting("", "acme-profile", "NAME", "acme_profile", groupACME, "the authority's profile to order"),
+		with("", "acme-eab", "ID,FILE", groupACME, "bind the account to one the authority knows; FILE holds its key", func(v string) error {
+			id, file, _ := strings.Cut(v, ",")
+			_, err := o.in.Run("acme_eab " + control.Quote(id) + " " + control.Quote(file))
+			return err
+		}),
+	}
+}
+
+func (o *options) upstreamFlags() []flag {
+	return []flag{
+		o.toggle("", "backend-tls", "backend_tls", groupUpstream, "speak TLS to the servers, and verify them"),
+		o.setting("", "backend-ca", "FILE", "backend_ca", groupUpstream, "CAs that vouch for them [the system's]"),
+		o.setting("", "backend-ca-dir", "DIR", "backend_ca_dir", groupUpstream, "the same as a directory in hashed form"),
+		o.setting("", "backend-name", "NAME", "backend_name", groupUpstream, "the name they have to show [that of the server]"),
+		o.setting("", "backend-cert", "FILE", "backend_cert", groupUpstream, "our certificate towards them"),
+		o.setting("", "backend-key", "FILE", "backend_key", groupUpstream, "its key"),
+		o.setting("", "backend-tls-min", "PROTOCOL", "backend_tls_min", groupUpstream, "tls1.2 or tls1.3 [tls1.2]"),
+		o.toggle("", "backend-insecure", "backend_insecure", groupUpstream, "do not verify them; for tests only"),
 	}
 }
 
@@ -101,7 +201,7 @@ func selfSigned(c *proxy.Config, names string) error {
 func tlsMin(c *proxy.Config, v string) error {
 	switch v {
 	case "ssl23", "ssl2", "ssl3", "tls1", "tls1.2", "tls1.3":
-		c.TLS.MinVersion = v
+		c.TLS.Policy.MinVersion = v
 		return nil
 	}
 	return fmt.Errorf("protocol version %s not known; expected tls1.2 or tls1.3 (or ssl23, ssl2, ssl3, tls1 for the default)", v)
@@ -127,7 +227,7 @@ func (o *options) otherFlags() []flag {
 }
 
 const synopsis = `usage: pen [flags] [host:]port|/path/to/socket server...
-       pen [flags] --listen ADDR[,tls|,plain] server...
+       pen [flags] --listen ADDR[,tls|,plain|,redirect] server...
 a server is host[:port[:max[:hard[:weight[:prio]]]]], [v6addr]:port... or /path/to/socket
 `
 

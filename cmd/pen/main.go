@@ -84,6 +84,9 @@ func start(args []string, stdout, stderr io.Writer) error {
 	if err := o.takeOperands(operands); err != nil {
 		return err
 	}
+	if o.check || o.explain {
+		return o.rehearse(log)
+	}
 	if !o.foreground && !daemon.IsChild() {
 		return daemon.Start()
 	}
@@ -113,6 +116,7 @@ func (o *options) takeOperands(operands []string) error {
 		case len(d.Listeners) == 0:
 			d.Listeners = []proxy.Listener{{Address: operands[0]}}
 		}
+		d.Listeners = append(d.Listeners, o.redirects...)
 		if len(o.listen) == 0 && len(operands) > 0 {
 			operands = operands[1:]
 		}

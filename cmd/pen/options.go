@@ -22,6 +22,7 @@ type options struct {
 	log    *slog.Logger // from serve on
 
 	help, version, demo bool
+	check, explain      bool
 	foreground          bool
 	windowsService      bool
 	config              string // -F
@@ -30,6 +31,7 @@ type options struct {
 	user                string // -u
 	pidFile             string // -p
 	listen              []proxy.Listener
+	redirects           []proxy.Listener
 	emergency, abuse    string // -e, -B: they may need the listening port, which is not known yet
 }
 
@@ -116,12 +118,21 @@ func (o *options) runCommand(line string) error {
 // commandError is the error of a control command on the command line.
 type commandError struct{ error }
 
+// addRedirect reads --redirect.
+func (o *options) addRedirect(v string) error {
+	if _, _, err := proxy.SplitListen(v); err != nil {
+		return err
+	}
+	o.redirects = append(o.redirects, proxy.Listener{Address: v, TLS: proxy.Redirect})
+	return nil
+}
+
 // addListener reads --listen: an address and, after a comma, tls or plain.
 func (o *options) addListener(v string) error {
 	address, how, _ := strings.Cut(v, ",")
-	use, ok := map[string]proxy.TLSUse{"": proxy.TLSIfCertificate, "tls": proxy.TLSAlways, "plain": proxy.TLSNever}[how]
+	use, ok := map[string]proxy.TLSUse{"": proxy.TLSIfCertificate, "tls": proxy.TLSAlways, "plain": proxy.TLSNever, "redirect": proxy.Redirect}[how]
 	if !ok {
-		return fmt.Errorf("%q: unknown word %q after the comma; expected tls or plain", v, how)
+		return fmt.Errorf("%q: unknown word %q after the comma; expected tls, plain or redirect", v, how)
 	}
 	if _, _, err := proxy.SplitListen(address); err != nil {
 		return err

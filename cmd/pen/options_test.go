@@ -78,8 +78,8 @@ func TestFlagsSetTheConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fmt.Sprint(c.Mode, c.Forgetful, c.HTTP, c.ExitEnabled, c.ASCII, c.Debug, c.Blacklist, c.Tracking, c.ConnectTimeout, c.ClientsMax, c.ConnMax, c.Backlog,
-		c.Certificates, c.TLS, c.IdleTimeout, c.TrustedProxies, c.HeadMax, c.HeadTimeout, c.HandshakeTimeout)
-	want := "{true true true true true} true true true true 2 31s 7s 9s 10 1 50 {c.pem k.pem ca dir } {true tls1.3 true } 3s [10.0.0.0/8 ::1/128] 2048 4s 6s"
+		c.Certificates.Certs, c.Certificates.Keys, c.Certificates.CAFile, c.Certificates.CADir, c.TLS.ClientAuth, c.TLS.Policy.MinVersion, c.TLS.Policy.Compat, c.IdleTimeout, c.TrustedProxies, c.HeadMax, c.HeadTimeout, c.HandshakeTimeout)
+	want := "{true true true true true} true true true true 2 31s 7s 9s 10 1 50 [c.pem] [k.pem]cadirrequiredtls1.3true 3s [10.0.0.0/8 ::1/128] 2048 4s 6s"
 	if got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
@@ -120,7 +120,7 @@ func TestRun(t *testing.T) {
 		{"-f -l /nowhere/log 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: log file: open /nowhere/log"},
 		{"-f -F /nowhere 80 a", exitFailed, "", "pen: cannot read configuration file /nowhere: no such file"},
 		{"-f -K key.pem 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: a key (key.pem) without a certificate: give --cert FILE (-E)"},
-		{"-f -R 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: client certificates are required (-R), but there is no TLS"},
+		{"-f -R 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: client certificates are asked for (-R, --client-auth), but there is no TLS"},
 		{"-f -E /nowhere 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: "},
 		{"-f --listen 0,tls 127.0.0.1:1", exitFailed, "", "pen: listener 0 is to speak TLS, but there is no certificate"},
 		{"-f -u no-such-user 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: -u no-such-user: there is no such user"},

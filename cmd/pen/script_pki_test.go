@@ -26,6 +26,7 @@ type certificates struct {
 //	ed25519.pem ed25519.key       Ed25519 with its chain
 //	second.pem second.key         another one with its chain, subject second
 //	expired.pem expired.key       one of the year 2020
+//	other.pem other.key           one with its chain for other.example and *.other.example alone, subject other
 //	client.pem client.key         for a client, issued by the root itself
 //	stranger-root.pem stranger.pem stranger.key   a root that nobody knows, and what it issued
 func pki(ts *testscript.TestScript, neg bool, args []string) {
@@ -51,16 +52,26 @@ default_md = sha256
 default_days = 3650
 policy = any
 unique_subject = no
+crlnumber = crlnumber
+default_crl_days = 30
+crl_extensions = crl
 [any]
 commonName = supplied
+organizationName = optional
+[crl]
+authorityKeyIdentifier = keyid
 [root]
 basicConstraints = critical,CA:true
-keyUsage = critical,keyCertSign
+keyUsage = critical,keyCertSign,cRLSign
 subjectKeyIdentifier = hash
 [leaf]
 basicConstraints = critical,CA:false
 subjectAltName = DNS:localhost,IP:127.0.0.1,IP:::1
 extendedKeyUsage = serverAuth,clientAuth
+[other]
+basicConstraints = critical,CA:false
+subjectAltName = DNS:other.example,DNS:*.other.example
+extendedKeyUsage = serverAuth
 [req]
 distinguished_name = dn
 [dn]
@@ -71,6 +82,7 @@ func (c *certificates) make() {
 	c.write("ca.cnf", caConfig)
 	c.write("index", "")
 	c.write("serial", "1000\n")
+	c.write("crlnumber", "01\n")
 	c.root("root", "The root")
 	c.root("stranger-root", "A stranger")
 	c.issue("intermediate", "The intermediate", "root", "root", ec)
@@ -78,12 +90,13 @@ func (c *certificates) make() {
 	c.issue("rsa", "first", "intermediate", "leaf", "rsa:2048")
 	c.issue("ed25519", "first", "intermediate", "leaf", "ed25519")
 	c.issue("second", "second", "intermediate", "leaf", ec)
+	c.issue("other", "other", "intermediate", "other", ec)
 	c.issue("expired", "expired", "root", "leaf", ec, "-startdate", "20200101000000Z", "-enddate", "20200102000000Z")
 	c.issue("client", "a client", "root", "leaf", ec)
 	c.issue("stranger", "an unknown client", "stranger-root", "leaf", ec)
 	c.join("chain.pem", "leaf.pem", "intermediate.pem")
 	c.join("both.pem", "leaf.pem", "intermediate.pem", "leaf.key")
-	for _, name := range []string{"rsa.pem", "ed25519.pem", "second.pem"} {
+	for _, name := range []string{"rsa.pem", "ed25519.pem", "second.pem", "other.pem"} {
 		c.join(name, name, "intermediate.pem")
 	}
 }
@@ -103,7 +116,7 @@ func newKey(kind string) []string {
 }
 
 func (c *certificates) issue(name, subject, issuer, extensions, kind string, more ...string) {
-	c.openssl(append([]string{"req", "-new", "-config", "ca.cnf", "-nodes", "-subj", "/CN=" + subject,
+	c.openssl(append([]string{"req", "-new", "-utf8", "-config", "ca.cnf", "-nodes", "-subj", "/CN=" + subject,
 		"-keyout", name + ".key", "-out", name + ".csr"}, newKey(kind)...)...)
 	c.openssl(append([]string{"ca", "-batch", "-notext", "-config", "ca.cnf", "-extensions", extensions, "-in", name + ".csr",
 		"-cert", issuer + ".pem", "-keyfile", issuer + ".key", "-out", name + ".pem"}, more...)...)

@@ -34,7 +34,8 @@ type backendServer struct {
 	log   *os.File
 }
 
-// servers starts HTTP servers: servers NAME=PORT|/path/to/socket|HOST:PORT… See answer for what they say.
+// servers starts HTTP servers: servers NAME=[tls:]PORT|/path/to/socket|HOST:PORT… See answer for what they say, and withTLS for
+// which certificate they show.
 func servers(ts *testscript.TestScript, neg bool, args []string) {
 	startServers(ts, neg, args, func(b *backendServer) {
 		srv := &http.Server{Handler: http.HandlerFunc(b.answer),
@@ -59,11 +60,12 @@ func greeters(ts *testscript.TestScript, neg bool, args []string) {
 
 func startServers(ts *testscript.TestScript, neg bool, args []string, serve func(*backendServer)) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: servers|greeters NAME=PORT|/path/to/socket…")
+		ts.Fatalf("usage: servers|greeters NAME=[tls:]PORT|/path/to/socket…")
 	}
 	w := worldOf(ts)
 	for _, arg := range args {
 		name, address, _ := strings.Cut(arg, "=")
+		address, secure := strings.CutPrefix(address, "tls:")
 		network := "tcp"
 		switch {
 		case strings.Contains(address, "/"):
@@ -73,6 +75,9 @@ func startServers(ts *testscript.TestScript, neg bool, args []string, serve func
 		}
 		ln, err := net.Listen(network, address)
 		ts.Check(err)
+		if secure {
+			ln = withTLS(ts, ln)
+		}
 		log, err := os.OpenFile(ts.MkAbs(name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		ts.Check(err)
 		b := &backendServer{name: name, dir: ts.MkAbs("."), ln: ln, log: log, conns: map[net.Conn]bool{}}

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"edgepen/certs/acme/acmetest"
+
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -79,30 +81,48 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"await":            await,
 		"background":       background,
 		"balance":          balance,
+		"certify":          certify,
+		"burst":            burst,
+		"capture":          capture,
 		"choices":          choices,
 		"closed":           closed,
+		"crl":              crl,
 		"deaf":             deaf,
+		"der":              der,
 		"datagram-servers": datagramServers,
 		"datagrams":        datagrams,
 		"dial":             dial,
+		"ech":              ech,
+		"disperse":         disperse,
 		"ends":             ends,
 		"eventually":       eventually,
+		"file-servers":     fileServers,
 		"fill":             fill,
 		"finish":           finish,
+		"gather":           gather,
+		"garbled":          garbled,
+		"gate":             gate,
 		"greeters":         greeters,
 		"hangup":           hangup,
 		"hear":             hear,
 		"hear-datagrams":   hearDatagrams,
+		"issue":            issue,
 		"observe":          observe,
 		"occupy":           occupy,
+		"piecemeal":        piecemeal,
+		"pebble":           pebble,
 		"pki":              pki,
 		"raw":              raw,
 		"refused":          refused,
+		"reloads":          reloads,
 		"repeat":           repeat,
+		"replace":          replace,
+		"s_client":         sClient,
 		"send":             send,
 		"servers":          servers,
 		"signal":           sendSignal,
 		"silent":           silent,
+		"sockets":          sockets,
 		"status":           status,
 		"stop-server":      stopServer,
 		"ws":               websocket,
@@ -111,13 +131,15 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 
 // world is what a running script has started.
 type world struct {
-	t        testscript.T
-	work     string
-	pki      *certificates
-	running  map[string]*process
-	backends map[string]*backendServer
-	clients  map[string]*client
-	record   *record // what a differential scenario observes; nil in others
+	t         testscript.T
+	work      string
+	pki       *certificates
+	running   map[string]*process
+	backends  map[string]*backendServer
+	clients   map[string]*client
+	crowds    map[string]*crowd
+	authority *acmetest.Pebble // nil: none
+	record    *record          // what a differential scenario observes; nil in others
 }
 
 type worldKey struct{}
@@ -126,7 +148,7 @@ func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*w
 
 func setup(env *testscript.Env, pki *certificates) error {
 	w := &world{t: env.T(), work: env.WorkDir, pki: pki,
-		running: map[string]*process{}, backends: map[string]*backendServer{}, clients: map[string]*client{}}
+		running: map[string]*process{}, backends: map[string]*backendServer{}, clients: map[string]*client{}, crowds: map[string]*crowd{}}
 	env.Values[worldKey{}] = w
 	env.Defer(w.end)
 	// A pen that has become another user still has to reach its files.
@@ -155,27 +177,38 @@ func setup(env *testscript.Env, pki *certificates) error {
 // raceLog is how the race detector's reports are named, with a process id behind.
 const raceLog = "race-report"
 
-// ports hands out ports that no other script of this run gets.
-var ports = registry{at: 10240 + rand.IntN(10000)}
+// ports hands out ports that no other script of this run gets. Where several runs share a machine, each is told its own range:
+// TEST_PORTS=FROM-TO.
+var ports = portsFrom(os.Getenv("TEST_PORTS"))
 
 // registry counts upwards, below the ports from which the system serves those who connect.
 type registry struct {
-	mu sync.Mutex
-	at int
+	mu           sync.Mutex
+	from, at, to int
+}
+
+func portsFrom(given string) *registry {
+	r := &registry{from: 10240, to: 32000}
+	if n, _ := fmt.Sscanf(given, "%d-%d", &r.from, &r.to); n == 2 {
+		r.at = r.from
+		return r
+	}
+	r.at = r.from + rand.IntN(10000)
+	return r
 }
 
 func (r *registry) next() (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for range 20000 {
-		if r.at++; r.at >= 32000 {
-			r.at = 10240
+	for range r.to - r.from {
+		if r.at++; r.at >= r.to {
+			r.at = r.from
 		}
 		if free(r.at) {
 			return r.at, nil
 		}
 	}
-	return 0, fmt.Errorf("no free port from 10240 to 31999")
+	return 0, fmt.Errorf("no free port from %d to %d", r.from, r.to-1)
 }
 
 func free(port int) bool {

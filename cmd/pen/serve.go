@@ -65,7 +65,7 @@ func (o *options) openAll(log *slog.Logger) error {
 		p.Listen,
 		p.Activate,
 		func() error { return o.confine(log) },
-		p.OpenLog,
+		p.OpenOwn,
 		o.writePid,
 	} {
 		if err := step(); err != nil {
@@ -147,6 +147,9 @@ func (o *options) commandLine() func(file string) string {
 	}
 	for _, l := range o.listen {
 		rest += " --listen " + l.String()
+	}
+	for _, l := range o.redirects {
+		rest += " --redirect " + l.Address
 	}
 	if len(o.listen) == 0 && len(c.Listeners) > 0 {
 		rest += " " + c.Listeners[0].Address

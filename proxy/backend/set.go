@@ -38,8 +38,6 @@ type SetConfig struct {
 	// that are denied; nil for none.
 	Emergency, Abuse *Server
 	Mode
-	// Permits asks access list number list about a client; nil permits all.
-	Permits func(list int, client netip.Addr) bool
 	// Rotor is the position to go on from; nil begins anew.
 	Rotor *Rotor
 }
@@ -73,6 +71,12 @@ func NewSet(c SetConfig) *Set {
 	return s
 }
 
+// Lists are access lists, as they look to one client.
+type Lists interface {
+	// Permit asks list number list.
+	Permit(list int) bool
+}
+
 // Request is what the choice of a server depends on.
 type Request struct {
 	// Client is the client's address, IPv4 unmapped; the zero Addr is a peer
@@ -83,6 +87,8 @@ type Request struct {
 	// Last is the index of the client's last server, -1 for none. The
 	// emergency and the abuse server do not count as a last server.
 	Last int
+	// Lists are asked about the client; nil permits all.
+	Lists Lists
 	// Denied says that client_acl denies the client.
 	Denied bool
 	// Now is the time by which the blacklist is judged.
@@ -224,7 +230,7 @@ func (s *Set) rotate(now time.Time) *Server {
 
 // usable reports whether a server may be tried for the client at all.
 func (s *Set) usable(srv *Server, r *Request) bool {
-	return srv.reachable(r) && (s.Permits == nil || s.Permits(srv.ACL, r.Client))
+	return srv.reachable(r) && (r.Lists == nil || r.Lists.Permit(srv.ACL))
 }
 
 // reachable is usable before the access list is asked.

@@ -21,12 +21,23 @@ var (
 // server E and the abuse server B.
 type farm struct {
 	*Set
-	denied map[int]bool // access lists that deny everybody
+	denied denials
+}
+
+// denials are the access lists that deny everybody.
+type denials map[int]bool
+
+func (d denials) Permit(list int) bool { return !d[list] }
+
+// Candidates asks the farm's lists about every client.
+func (f farm) Candidates(r Request) iter.Seq[*Server] {
+	r.Lists = f.denied
+	return f.Set.Candidates(r)
 }
 
 func newFarm(mode Mode, specs ...Spec) farm {
-	f := farm{denied: map[int]bool{}}
-	c := SetConfig{Mode: mode, Permits: func(list int, _ netip.Addr) bool { return !f.denied[list] }}
+	f := farm{denied: denials{}}
+	c := SetConfig{Mode: mode}
 	for i, spec := range specs {
 		c.Servers = append(c.Servers, &Server{Index: i, Spec: spec, State: new(State)})
 	}
@@ -400,7 +411,6 @@ func BenchmarkCandidates(b *testing.B) {
 		for _, n := range []int{2, 1000} {
 			specs := slices.Repeat([]Spec{{Port: 80, Weight: 10}}, n)
 			f := newFarm(mode, specs...)
-			f.Permits = nil
 			r := fresh()
 			if names[i] == "tracked" {
 				r.Last = n - 1

@@ -170,7 +170,7 @@ func TestReplies(t *testing.T) {
 
 // TestHelpNamesEveryCommand: what can be run is in the help text.
 func TestHelpNamesEveryCommand(t *testing.T) {
-	help := "\n" + strings.ReplaceAll(Help(), "\n[no] ", "\n")
+	help := strings.ReplaceAll("\n"+Help(), "\n[no] ", "\n")
 	for _, c := range commands() {
 		if !strings.Contains(help, "\n"+c.usage()+"\n") {
 			t.Errorf("%s is not listed", c.name)

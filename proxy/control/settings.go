@@ -89,7 +89,7 @@ func (c *call) renegotiation() error {
 	if err != nil {
 		return fmt.Errorf("ssl_client_renegotiation_interval: %v", err)
 	}
-	c.SSL.RenegotiationInterval = d
+	c.Renegotiation = d
 	return nil
 }
 
@@ -162,7 +162,7 @@ var sslOptions = []string{"no_sslv2", "no_sslv3", "no_tlsv1", "no_tlsv1.1", "no_
 
 func (c *call) sslOption() error {
 	if c.no {
-		c.SSL.Options = ""
+		c.TLS.Policy.SSLOptions = ""
 		return nil
 	}
 	if len(c.words) == 0 {
@@ -171,13 +171,13 @@ func (c *call) sslOption() error {
 	if !slices.Contains(sslOptions, c.words[0]) {
 		return fmt.Errorf("ssl_option: unknown option %q; expected one of %s", c.words[0], strings.Join(sslOptions, ", "))
 	}
-	c.SSL.Options = strings.Join(union(strings.Fields(c.SSL.Options), c.words), " ")
+	c.TLS.Policy.SSLOptions = strings.Join(union(strings.Fields(c.TLS.Policy.SSLOptions), c.words), " ")
 	return nil
 }
 
 func (c *call) tlsMin() error {
 	if c.no {
-		c.TLS.MinVersion = ""
+		c.TLS.Policy.MinVersion = ""
 		return nil
 	}
 	if len(c.words) == 0 {
@@ -185,7 +185,7 @@ func (c *call) tlsMin() error {
 	}
 	switch v := c.words[0]; v {
 	case "ssl23", "ssl2", "ssl3", "tls1", "tls1.2", "tls1.3":
-		c.TLS.MinVersion = v
+		c.TLS.Policy.MinVersion = v
 	default:
 		return fmt.Errorf("protocol version %s not known; expected tls1.2 or tls1.3 (or ssl23, ssl2, ssl3, tls1 for the default)", v)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,13 +23,11 @@ type command struct {
 
 func (c *command) usage() string { return strings.TrimSpace(c.name + " " + c.args) }
 
-// takes is how many words may follow, as args says; "…" stands for any number. Behind "no NAME" only a list's number may.
+// takes is how many words may follow, as args says; "…" stands for any number. Behind "no NAME" most take none.
 func (c *command) takes(no bool) int {
 	switch {
-	case no && c.name == "acl":
-		return 1
 	case no:
-		return 0
+		return map[string]int{"acl": 1, "cert": 1, "key": 1, "crl": 1, "acme": 1, "acme_on_demand": 1, "acme_challenges": 1, "sni_route": 1, "client_deny": 2}[c.name]
 	case strings.Contains(c.args, "…"):
 		return math.MaxInt
 	}
@@ -38,13 +37,14 @@ func (c *command) takes(no bool) int {
 // table is all commands: built once, since they refer to it themselves ("help").
 var table struct {
 	once   sync.Once
-	rows   []*command // in the order of the help text
+	rows   []*command // by name
 	byName map[string]*command
 }
 
 func commands() []*command {
 	table.once.Do(func() {
-		table.rows = append(settings(), inert()...)
+		table.rows = slices.Concat(settings(), tlsSettings(), inert())
+		slices.SortStableFunc(table.rows, func(a, b *command) int { return strings.Compare(a.name, b.name) })
 		table.byName = map[string]*command{}
 		for _, c := range table.rows {
 			table.byName[c.name] = c
@@ -62,13 +62,10 @@ func lookup(name string) *command {
 func settings() []*command {
 	return []*command{
 		{"abuse", "HOST[:PORT…]", "server for clients that client_acl denies; no abuse: none", true, (*call).abuse},
-		{"acl", "N permit|deny ADDRESS…", "append an entry to access list N; no acl N[-M] empties lists", true, (*call).acl},
+		{"acl", "N permit|deny ENTRY…", "append an entry to access list N: ADDRESS [MASK], ADDRESS/LENGTH, country, sni, ja4, client_cert, all; no acl N[-M] empties lists", true, (*call).acl},
 		toggle("ascii", "debug dumps in ASCII rather than hex", func(c *proxy.Config) *bool { return &c.ASCII }),
 		number1("backlog", "connections that may wait to be accepted, for listeners opened from now on", 50, func(c *proxy.Config) *int { return &c.Backlog }),
 		setting("blacklist", "how long a failed server is left alone", 0, func(c *proxy.Config) *time.Duration { return &c.Blacklist }),
-		text("ca_dir", "DIR", "CAs for client certificates as a directory in hashed form", func(c *proxy.Config) *string { return &c.Certificates.CADir }),
-		text("ca_file", "FILE", "CAs for client certificates, or the word system", func(c *proxy.Config) *string { return &c.Certificates.CAFile }),
-		text("cert", "FILE", "certificate", func(c *proxy.Config) *string { return &c.Certificates.Cert }),
 		list("client_acl", "access list for clients", func(c *proxy.Config) *int { return &c.ClientACL }),
 		growing("clients_max", "size of the client table; it only grows", func(c *proxy.Config) *int { return &c.ClientsMax }),
 		{"close", "N", "end connection N", false, (*call).closeConnection},
@@ -94,7 +91,6 @@ func settings() []*command {
 		{"idlers", "[N]", "keep N connections to the servers open in advance", false, (*call).idlers},
 		{"include", "FILE", "run the commands of a file", false, (*call).includeFile},
 		{"listen", "[ADDRESS]", "print the listening address, or replace it", false, (*call).listen},
-		text("key", "FILE", "the certificate's key", func(c *proxy.Config) *string { return &c.Certificates.Key }),
 		{"log", "[FILE|HOST:PORT]", "where requests are recorded; no log: nowhere", true, (*call).logTo},
 		{"mode", "", "print how servers are chosen", false, (*call).mode},
 		toggle("peek", "choose a server only once the client has said something", func(c *proxy.Config) *bool { return &c.Peek }),
@@ -104,9 +100,7 @@ func settings() []*command {
 		{"recent", "[SECONDS]", "clients of the last 300 or so many seconds", false, (*call).recent},
 		{"reload", "", "do what HUP does: read the -F file and the certificates again", false, (*call).reload},
 		setting("resolve_interval", "how often the servers' names are looked up again, 0 only at HUP", 0, func(c *proxy.Config) *time.Duration { return &c.Resolve }),
-		toggle("require_client_cert", "require a valid client certificate", func(c *proxy.Config) *bool { return &c.TLS.RequireClientCert }),
 		toggle("roundrobin", "round robin without client tracking", func(c *proxy.Config) *bool { return &c.Mode.RoundRobin }),
-		{"self_signed", "[NAME,…]", "a certificate made in memory; no self_signed: none", true, (*call).selfSigned},
 		{"server", "N [acl A] [address A] [port P] [max M] [hard H] [weight W] [prio P] [blacklist T]", "change or create server N", false, (*call).server},
 		{"servers", "", "print the servers", false, (*call).servers},
 		{"socket", "N", "the connection that descriptor N belongs to", false, (*call).socket},
@@ -117,8 +111,6 @@ func settings() []*command {
 		{"tarpit_acl", "[N]", "with dsr_if: answer for the addresses that list N permits; no tarpit_acl: for none", true, (*call).tarpit},
 		{"tcp_fastclose", "up|down|both|off", "close both sides as soon as the server's, the client's or either one has closed", false, (*call).fastClose},
 		setting("timeout", "connect time-out", 1, func(c *proxy.Config) *time.Duration { return &c.ConnectTimeout }),
-		toggle("tls_compat", "allow TLS 1.0, 1.1 and CBC suites", func(c *proxy.Config) *bool { return &c.TLS.Compat }),
-		{"tls_min", "tls1.2|tls1.3", "the oldest TLS; no tls_min: the default", true, (*call).tlsMin},
 		setting("tracking", "how long a client is remembered, 0 for ever", 0, func(c *proxy.Config) *time.Duration { return &c.Tracking }),
 		toggle("transparent", "connect to servers from the client's address (Linux, IPv4)", func(c *proxy.Config) *bool { return &c.Transparent }),
 		{"trusted_proxies", "CIDR…", "peers whose X-Forwarded-For is kept and appended to; no trusted_proxies: none", true, (*call).trustedProxies},
@@ -131,11 +123,6 @@ func settings() []*command {
 		toggle("abort_on_error", "kept, without effect", func(c *proxy.Config) *bool { return &c.AbortOnError }),
 		toggle("keepalive", "kept, without effect: there are always keep-alive probes", func(c *proxy.Config) *bool { return &c.KeepAlive }),
 		toggle("tcp_nodelay", "kept, without effect: it is always so", func(c *proxy.Config) *bool { return &c.TCPNoDelay }),
-		text("ssl_ciphers", "CIPHERS", "kept, without effect in this version", func(c *proxy.Config) *string { return &c.SSL.Ciphers }),
-		{"ssl_client_renegotiation_interval", "SECONDS", "kept, without effect: nobody may renegotiate", false, (*call).renegotiation},
-		text("ssl_ocsp_response", "FILE", "kept, without effect in this version", func(c *proxy.Config) *string { return &c.SSL.OCSPResponse }),
-		{"ssl_option", "OPTION", "kept, without effect in this version", true, (*call).sslOption},
-		text("ssl_sni_path", "DIR", "kept, without effect in this version", func(c *proxy.Config) *string { return &c.SSL.SNIPath }),
 	}
 }
 

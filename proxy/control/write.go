@@ -6,12 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
+	"edgepen/certs"
 	"edgepen/proxy"
 	"edgepen/proxy/backend"
+	"edgepen/tls/upstream"
 )
 
 // write writes all settings into a file that -F reads: the inverse of reading it.
@@ -201,21 +202,100 @@ func (w *writer) connections(c *proxy.Config) {
 	}
 }
 
-func (w *writer) tls(c *proxy.Config) {
-	w.value("cert", c.Certificates.Cert)
-	w.value("key", c.Certificates.Key)
-	w.value("ca_file", c.Certificates.CAFile)
-	w.value("ca_dir", c.Certificates.CADir)
-	w.value("self_signed", c.Certificates.SelfSigned)
-	w.on("require_client_cert", c.TLS.RequireClientCert)
-	w.on("tls_compat", c.TLS.Compat)
-	w.value("tls_min", c.TLS.MinVersion)
-	w.value("ssl_ciphers", c.SSL.Ciphers)
-	w.value("ssl_ocsp_response", c.SSL.OCSPResponse)
-	w.value("ssl_sni_path", c.SSL.SNIPath)
-	w.time("ssl_client_renegotiation_interval", c.SSL.RenegotiationInterval)
-	w.command("no", "ssl_option")
-	for option := range slices.Values(strings.Fields(c.SSL.Options)) {
-		w.command("ssl_option", option)
+// list writes a setting that is a list of words.
+func (w *writer) list(name string, words []string) {
+	w.command("no", name)
+	for _, word := range words {
+		w.command(name, word)
 	}
+}
+
+func (w *writer) tls(c *proxy.Config) {
+	w.certificates(&c.Certificates)
+	w.value("self_signed", c.Certificates.SelfSigned)
+	w.value("client_auth", c.TLS.ClientAuth)
+	w.clients(c)
+	w.on("strict_sni", c.TLS.StrictSNI)
+	w.on("tls_compat", c.TLS.Policy.Compat)
+	w.value("tls_groups", c.TLS.Policy.Groups)
+	w.value("tls_min", c.TLS.Policy.MinVersion)
+	w.value("tls_profile", c.TLS.Policy.Profile)
+	w.on("tls_require_pq", c.TLS.Policy.RequirePQ)
+	w.value("ssl_ciphers", c.TLS.Policy.Ciphers)
+	w.time("ssl_client_renegotiation_interval", c.Renegotiation)
+	w.list("ssl_option", strings.Fields(c.TLS.Policy.SSLOptions))
+	w.command("plain_http", plainHTTPWords[c.PlainHTTP])
+	w.on("ocsp_fetch", c.OCSPFetch)
+	w.value("ech_name", c.ECHName)
+	w.time("watch_interval", c.Watch)
+	w.acme(c)
+	w.upstream(&c.Upstream)
+	w.command("no", "sni_route")
+	for _, r := range c.Routes {
+		words := []string{"sni_route", r.Name}
+		for _, s := range r.Servers {
+			words = append(words, s.String())
+		}
+		w.command(words...)
+	}
+}
+
+func (w *writer) certificates(s *certs.Source) {
+	w.list("cert", s.Certs)
+	w.list("key", s.Keys)
+	w.list("crl", s.CRLs)
+	w.value("ca_file", s.CAFile)
+	w.value("ca_dir", s.CADir)
+	w.value("ssl_ocsp_response", s.OCSPResponse)
+	w.value("ssl_sni_path", s.SNIPath)
+	w.value("ticket_keys", s.TicketKeys)
+	w.value("ech_keys", s.ECHKeys)
+}
+
+// clients writes what is asked about client certificates.
+func (w *writer) clients(c *proxy.Config) {
+	w.command("crl_check", crlWords[c.CRL.Mode])
+	w.on("crl_fetch", c.CRL.Fetch)
+	w.command("no", "client_deny")
+	for _, d := range c.DeniedCerts {
+		w.command(append([]string{"client_deny"}, strings.Fields(d.String())...)...)
+	}
+	w.command("no", "client_fields")
+	words := []string{"client_fields"}
+	if c.Identity.Standard {
+		words = append(words, "rfc9440")
+	}
+	if c.Identity.Classic {
+		words = append(words, "x-ssl")
+	}
+	if len(words) > 1 {
+		w.command(words...)
+	}
+}
+
+func (w *writer) acme(c *proxy.Config) {
+	w.list("acme", c.ACME.Names)
+	w.list("acme_on_demand", c.ACME.OnDemand)
+	w.list("acme_challenges", c.ACME.Challenges)
+	w.value("acme_ca", c.ACME.CA)
+	w.value("acme_ca_roots", c.ACME.CARoots)
+	w.value("acme_email", c.ACME.Email)
+	w.value("acme_profile", c.ACME.Profile)
+	w.value("acme_storage", c.ACME.Storage)
+	if c.ACME.EABKey == "" {
+		w.command("no", "acme_eab")
+	} else {
+		w.command("acme_eab", c.ACME.EABKey, c.ACMESecretFile)
+	}
+}
+
+func (w *writer) upstream(o *upstream.Options) {
+	w.on("backend_tls", o.On)
+	w.on("backend_insecure", o.SkipVerify)
+	w.value("backend_ca", o.CAFile)
+	w.value("backend_ca_dir", o.CADir)
+	w.value("backend_cert", o.Cert)
+	w.value("backend_key", o.Key)
+	w.value("backend_name", o.ServerName)
+	w.value("backend_tls_min", o.MinVersion)
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -12,8 +13,12 @@ import (
 	"time"
 
 	"edgepen/acl"
+	"edgepen/certs/revoke"
 	"edgepen/proxy"
 	"edgepen/proxy/backend"
+	"edgepen/tls"
+	"edgepen/tls/policy"
+	"edgepen/tls/upstream"
 )
 
 // random makes configurations.
@@ -35,8 +40,16 @@ func (r random) spec() backend.Spec {
 }
 
 func (r random) entry(t *testing.T) acl.Entry {
+	if r.IntN(5) == 0 {
+		e, err := acl.ParseEntry([]string{r.word("permit", "deny"), "client_cert", r.word("subject", "issuer"), r.word("CN=a b,O=x y", "*", "CN=#x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
 	words := strings.Fields(r.word("permit", "deny") + " " +
-		r.word("192.0.2.1", "10.0.0.0 255.0.0.0", "10.1.2.0/24", "10.0.0.1 255.0.0.255", "2001:db8::/32", "::1", "country SE", "all"))
+		r.word("sni *.example.com", "sni none", "ja4 t13d1516h2_8daaf6152771_e5627efa2ab1", "client_cert none", "client_cert any", "client_cert san *.example.com",
+			"192.0.2.1", "10.0.0.0 255.0.0.0", "10.1.2.0/24", "10.0.0.1 255.0.0.255", "2001:db8::/32", "::1", "country SE", "all"))
 	e, err := acl.ParseEntry(words)
 	if err != nil {
 		t.Fatal(words, err)
@@ -94,10 +107,36 @@ func (r random) settings(c *proxy.Config) {
 
 func (r random) tls(c *proxy.Config) {
 	s := &c.Certificates
-	s.Cert, s.Key, s.CAFile, s.CADir, s.SelfSigned = r.file(), r.file(), r.file(), r.file(), r.word("", "localhost", "a,b")
-	c.TLS.RequireClientCert, c.TLS.Compat, c.TLS.MinVersion = r.on(), r.on(), r.word("", "ssl23", "tls1.3")
-	c.SSL = proxy.SSL{Ciphers: r.word("", "HIGH:!aNULL"), Options: r.word("", "no_sslv3", "no_tlsv1 cipher_server_preference"),
-		OCSPResponse: r.file(), SNIPath: r.file(), RenegotiationInterval: r.seconds(0)}
+	s.Certs, s.Keys, s.CRLs = r.words("/a b.pem", "c.pem"), r.words("/k.pem"), r.words("x.crl", "y z.crl")
+	s.CAFile, s.CADir, s.SelfSigned, s.OCSPResponse, s.SNIPath = r.file(), r.file(), r.word("", "localhost", "a,b"), r.file(), r.file()
+	s.TicketKeys, s.ECHKeys, c.ECHName = r.file(), r.file(), r.word("", "public.example")
+	c.TLS = tls.Options{
+		Policy: policy.Options{Profile: r.word("", "modern"), MinVersion: r.word("", "ssl23", "tls1.3"), Ciphers: r.word("", "HIGH:!aNULL"),
+			SSLOptions: r.word("", "no_sslv3", "no_tlsv1 cipher_server_preference"), Groups: r.word("", "X25519:P-256"), Compat: r.on(), RequirePQ: r.on()},
+		ClientAuth: r.word("", "optional", "required"), StrictSNI: r.on(),
+	}
+	c.PlainHTTP, c.Identity = proxy.PlainHTTP(r.IntN(2)), proxy.Identity{Standard: r.on(), Classic: r.on()}
+	c.CRL, c.OCSPFetch = revoke.Policy{Mode: revoke.Mode(r.IntN(3)), Fetch: r.on()}, r.on()
+	if r.on() {
+		c.DeniedCerts = []revoke.Denial{{Serial: "1a2b"}, {SPKI: sha256.Sum256([]byte("key"))}}
+		c.Routes = []proxy.Route{{Name: "a.example", Servers: []backend.Spec{{Address: "127.0.0.1", Port: 443}, {Address: "b", Port: 8443, Max: 3}}},
+			{Name: "*.b.example", Servers: []backend.Spec{{Address: "/sock", Port: 1}}}}
+		c.ACME.EABKey, c.ACMESecretFile = "kid", "/a secret"
+	}
+	c.ACME.Names, c.ACME.OnDemand, c.ACME.Challenges = r.words("a.example"), r.words("*.b.example", "c.example"), r.words("http-01")
+	c.ACME.CA, c.ACME.CARoots, c.ACME.Email = r.word("", "staging"), r.file(), r.word("", "me@example.com")
+	c.ACME.Profile, c.ACME.Storage = r.word("", "shortlived"), r.file()
+	c.Upstream = upstream.Options{On: r.on(), SkipVerify: r.on(), CAFile: r.file(), CADir: r.file(), Cert: r.file(), Key: r.file(),
+		ServerName: r.word("", "inside.example"), MinVersion: r.word("", "tls1.3")}
+	c.Watch, c.Renegotiation = r.seconds(0), r.seconds(0)
+}
+
+// words is some of the given ones, from the first on.
+func (r random) words(all ...string) []string {
+	if n := r.IntN(len(all) + 1); n > 0 {
+		return all[:n]
+	}
+	return nil
 }
 
 // TestLoadIsTheInverseOfWrite: whatever is set, the file that write writes makes it again, of the defaults and of anything else.
@@ -129,7 +168,7 @@ func set(t *testing.T, in *Interpreter, c proxy.Config) {
 
 // TestEverySettingIsWritten: a field of the configuration that write does not know would be lost without a word.
 func TestEverySettingIsWritten(t *testing.T) {
-	startOnly := map[string]bool{"Listeners": true, "ExitEnabled": true, "UDP": true}
+	startOnly := map[string]bool{"Listeners": true, "ExitEnabled": true, "ControlPort": true, "UDP": true}
 	r := random{rand.New(rand.NewPCG(7, 7))}
 	base := proxy.DefaultConfig()
 	changed := map[string]bool{}

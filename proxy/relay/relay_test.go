@@ -71,11 +71,11 @@ func socket(t testing.TB, c net.Conn) *Socket {
 
 // terminator is made once: a certificate for each test would only cost time.
 var terminator = sync.OnceValues(func() (*tls.Terminator, error) {
-	set, err := certs.Load(certs.Source{SelfSigned: "localhost"}, time.Now())
+	set, err := certs.NewStore().Load(certs.Source{SelfSigned: "localhost"}, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	profile, err := tls.NewProfile(set, tls.Options{ALPN: "http/1.1"})
+	profile, err := tls.NewProfile(tls.Material{Set: set}, tls.Options{ALPN: "http/1.1"})
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func side(t testing.TB, kind string) (net.Conn, *Stream) {
 	failed := make(chan error, 1)
 	go func() { failed <- client.Handshake() }()
 	s := socket(t, b)
-	conn, err := term.Handshake(s, time.Now().Add(patience))
+	conn, err := term.Handshake(s, time.Now().Add(patience), tls.Checks{})
 	if err := errors.Join(err, <-failed); err != nil {
 		t.Fatal(err)
 	}

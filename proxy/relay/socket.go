@@ -149,6 +149,17 @@ func (s *Socket) Unread(p []byte) bool {
 	return true
 }
 
+// SpeaksHTTP waits until by (the zero time: for ever) for the peer's first byte, and reports whether it is one that a request begins with
+// rather than a TLS handshake: methods are capital letters, and so far apart from the types of TLS records. Where none comes, the next read
+// will say why.
+func (s *Socket) SpeaksHTTP(by time.Time) bool {
+	if s.Conn.SetReadDeadline(by) != nil || s.wait() != nil {
+		return false
+	}
+	first := s.ahead[s.from]
+	return 'A' <= first && first <= 'Z'
+}
+
 // CloseWrite tells the peer that nothing more will come.
 func (s *Socket) CloseWrite() error {
 	if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {

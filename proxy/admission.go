@@ -1,0 +1,160 @@
+package proxy
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"edgepen/acl"
+	"edgepen/httpx"
+	"edgepen/proxy/relay"
+	"edgepen/tls"
+)
+
+// asker asks access lists about one client, with all that is known of it by now.
+type asker struct {
+	snap *snapshot
+	who  acl.Client
+}
+
+// Permit implements backend.Lists.
+func (a *asker) Permit(list int) bool {
+	permit, _ := a.snap.decide(list, &a.who, acl.Certificate)
+	return permit
+}
+
+// decide asks a list as far as it can be asked at a stage; one without entries permits all.
+func (s *snapshot) decide(list int, who *acl.Client, known acl.Stage) (permit, decided bool) {
+	l := s.lists[list]
+	if l == nil {
+		return true, true
+	}
+	return l.Decide(who, known)
+}
+
+var errRefused = errors.New("refused by client_acl")
+
+// admit asks client_acl with what is known at a stage, unless it has decided already. False: the client is denied, and there is no abuse
+// server to take it.
+func (c *connection) admit(known acl.Stage) bool {
+	if !c.decided {
+		permit, decided := c.snap.decide(c.snap.ClientACL, &c.asker.who, known)
+		c.decided, c.denied = decided, decided && !permit
+	}
+	return !c.denied || c.snap.set.Abuse != nil
+}
+
+// mayValidate reports whether a client that is denied may be an ACME authority all the same, whose validations nothing must stop: then it
+// is heard, and only a validation that is pending gets an answer.
+func (c *connection) mayValidate() bool {
+	return c.p.acme.pending() && (c.snap.sendsAway(c.listener) || c.snap.speaksTLS(c.listener))
+}
+
+// checks is what is asked during this connection's handshake.
+func (c *connection) checks() tls.Checks {
+	checks := tls.Checks{NeedsValidation: !c.admit(acl.Address)}
+	if c.snap.needs(acl.Hello) {
+		checks.Hello = c.checkHello
+	}
+	if c.snap.routes != nil {
+		checks.Route = func(h *tls.Hello) bool { return c.snap.route(h.ServerName) != nil }
+	}
+	if c.snap.asksForCertificates() {
+		checks.ClientCert = c.checkCertificate
+	}
+	return checks
+}
+
+func (c *connection) checkHello(h *tls.Hello) error {
+	c.asker.who.Name, c.asker.who.JA4 = h.ServerName, h.JA4
+	if !c.admit(acl.Hello) {
+		return errRefused
+	}
+	return nil
+}
+
+// checkCertificate asks whether the client's certificate has been revoked, and the lists about it. chains is what crypto/tls found
+// valid: one that holds is enough. It is nil where the client has shown none.
+func (c *connection) checkCertificate(ctx context.Context, chains [][]*x509.Certificate) error {
+	var failed error
+	for _, chain := range chains {
+		if failed = c.p.revocation.Check(ctx, chain, time.Now()); failed == nil {
+			c.asker.who.Cert = chain[0]
+			break
+		}
+	}
+	if failed != nil {
+		return failed
+	}
+	if !c.admit(acl.Certificate) {
+		return errRefused
+	}
+	return nil
+}
+
+// identify takes down what the handshake has shown of the client.
+func (c *connection) identify(t *tls.Conn) error {
+	info := t.Info()
+	c.asker.who.Name = info.ServerName
+	if !c.snap.asksForCertificates() {
+		return nil
+	}
+	if len(info.PeerChain) > 0 {
+		c.shownCert.Store(info.PeerChain[0])
+		if c.p.revocation.Denied(info.PeerChain[0]) { // since it was asked about, and before whoever denied it could see it here
+			return errors.New("the client's certificate has just been denied")
+		}
+	}
+	if c.snap.HTTP {
+		c.identity = httpx.IdentityFields(withoutAnchor(info.PeerChain), c.snap.Identity.Standard, c.snap.Identity.Classic)
+	}
+	return nil
+}
+
+// withoutAnchor is a chain without the CA that we trust, which servers are not to be told (RFC 9440 section 2.3).
+func withoutAnchor(chain []*x509.Certificate) []*x509.Certificate {
+	if len(chain) < 2 {
+		return chain
+	}
+	return chain[:len(chain)-1]
+}
+
+// endDenied ends the connections of clients whose certificates are denied from now on.
+func (p *Proxy) endDenied() {
+	p.slots.each(func(c *connection) {
+		if cert := c.shownCert.Load(); cert != nil && p.revocation.Denied(cert) {
+			p.log.Warn("connection ended: the client's certificate is denied", "serial", fmt.Sprintf("%x", cert.SerialNumber))
+			c.abort()
+		}
+	})
+}
+
+// redirect answers an ACME authority that validates a name (http-01), and sends everybody else to HTTPS.
+func (c *connection) redirect() {
+	relay.Respond(relay.NewStream(c.client, nil), c.snap.HeadMax, c.snap.HeadTimeout, func(r *httpx.Request, head []byte) []byte {
+		if answer, ok := c.p.acme.answer(string(r.Host(head)), string(r.Path(head))); ok {
+			return httpx.AppendText(nil, answer, r.IsHead)
+		}
+		if c.denied {
+			return nil
+		}
+		return r.AppendSecure(nil, head, strconv.Itoa(int(c.snap.tlsPort())))
+	})
+}
+
+// plainHTTP answers a client that speaks HTTP where TLS is spoken.
+func (c *connection) plainHTTP() {
+	stream := relay.NewStream(c.client, nil)
+	switch {
+	case c.denied:
+	case c.snap.PlainHTTP == PlainRedirected:
+		relay.Respond(stream, c.snap.HeadMax, c.snap.HeadTimeout, func(r *httpx.Request, head []byte) []byte {
+			return r.AppendSecure(nil, head, "")
+		})
+	default:
+		stream.Farewell(httpx.AppendErrorPage(nil, 400, "this port speaks HTTPS: use https:// in the address", false))
+	}
+}

@@ -1,0 +1,140 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"edgepen/certs"
+	"edgepen/certs/acme"
+)
+
+// authority is where certificates are obtained (ACME), once the configuration has asked for one; before, it has none and
+// answers nobody.
+type authority struct {
+	log     *slog.Logger
+	manager atomic.Pointer[acme.Manager]
+	running chan struct{} // closed when there is a manager to run
+
+	secretFile, secret string // the key of the external account as it was read last, and from where
+}
+
+func newAuthority(log *slog.Logger) *authority {
+	return &authority{log: log, running: make(chan struct{})}
+}
+
+// use puts a configuration into force. An error changes nothing. The caller holds the proxy's lock.
+func (a *authority) use(c *Config) error {
+	wanted, err := a.wanted(c)
+	if err != nil {
+		return err
+	}
+	m := a.manager.Load()
+	switch {
+	case m != nil:
+		return m.Update(wanted)
+	case wanted.Empty():
+		return nil
+	}
+	if m, err = acme.New(wanted, a.log); err != nil {
+		return err
+	}
+	a.manager.Store(m)
+	close(a.running)
+	return nil
+}
+
+// wanted is the configuration as package acme takes it. The caller holds the proxy's lock.
+func (a *authority) wanted(c *Config) (acme.Config, error) {
+	wanted := c.ACME.Clone()
+	wanted.HTTPAvailable = c.redirects()
+	if wanted.Empty() || c.ACMESecretFile == "" {
+		return wanted, wanted.Check()
+	}
+	secret, err := os.ReadFile(c.ACMESecretFile)
+	switch {
+	case err == nil:
+		a.secretFile, a.secret = c.ACMESecretFile, strings.TrimSpace(string(secret))
+	case c.ACMESecretFile != a.secretFile: // otherwise it was read as root, and is kept
+		return wanted, fmt.Errorf("ACME: the file with the key of the external account cannot be read: %v", err)
+	}
+	wanted.EABSecret = a.secret
+	return wanted, wanted.Check()
+}
+
+// run obtains and renews until ctx is done. changed is called when there are other certificates.
+func (a *authority) run(ctx context.Context, changed func()) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-a.running:
+	}
+	m := a.manager.Load()
+	var told sync.WaitGroup
+	told.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-m.Changed():
+				changed()
+			}
+		}
+	})
+	m.Run(ctx)
+	told.Wait()
+}
+
+func (a *authority) pending() bool {
+	m := a.manager.Load()
+	return m != nil && m.Pending()
+}
+
+// answer is the answer to a validation by http-01 that is pending.
+func (a *authority) answer(host, path string) (string, bool) {
+	if !a.pending() {
+		return "", false
+	}
+	return a.manager.Load().HTTPToken(host, path)
+}
+
+// validation is the answer to a validation by tls-alpn-01 that is pending.
+func (a *authority) validation(name string) *certs.KeyPair {
+	if !a.pending() {
+		return nil
+	}
+	return a.manager.Load().ALPN(name)
+}
+
+func (a *authority) forName(name string) []*certs.Certificate {
+	if m := a.manager.Load(); m != nil {
+		return m.ForName(name)
+	}
+	return nil
+}
+
+func (a *authority) obtain(ctx context.Context, name string) []*certs.Certificate {
+	if m := a.manager.Load(); m != nil {
+		return m.Obtain(ctx, name)
+	}
+	return nil
+}
+
+func (a *authority) all() []*certs.Certificate {
+	if m := a.manager.Load(); m != nil {
+		return m.All()
+	}
+	return nil
+}
+
+// ACMEStatus says how far the certificates by ACME are.
+func (d *Draft) ACMEStatus() []acme.Status {
+	if m := d.proxy.acme.manager.Load(); m != nil {
+		return m.Status()
+	}
+	return nil
+}

@@ -1,0 +1,279 @@
+package proxy
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"edgepen/certs"
+	"edgepen/certs/ech"
+	"edgepen/certs/staple"
+	"edgepen/tls"
+	"edgepen/tls/upstream"
+)
+
+// loadCertificates reads what has changed of the certificates and makes the profile of the handshakes to come.
+func (s *snapshot) loadCertificates(p *Proxy, old *snapshot) error {
+	if !s.hasTLS() {
+		return nil
+	}
+	options := s.tlsOptions()
+	if old.profile != nil && s.Certificates.Equal(old.Certificates) && options == old.tlsOptions() && s.ECHName == old.ECHName {
+		s.profile, s.certs = old.profile, old.certs
+		return nil
+	}
+	if !p.rehearsing {
+		if err := s.makeECHKeys(); err != nil {
+			return err
+		}
+	}
+	set, err := p.store.Load(s.Certificates, time.Now())
+	if err != nil {
+		return err
+	}
+	s.certs = set
+	material := tls.Material{Set: set, More: p.acme.forName, Validation: p.acme.validation, Obtain: p.acme.obtain}
+	s.profile, err = tls.NewProfile(material, options)
+	return err
+}
+
+// tlsOptions are the options with what the mode adds.
+func (s *snapshot) tlsOptions() tls.Options {
+	o := s.TLS
+	if s.HTTP {
+		o.ALPN = "http/1.1"
+	}
+	return o
+}
+
+// makeECHKeys makes the file of ECH keys, where a public name asks for keys and there are none.
+func (s *snapshot) makeECHKeys() error {
+	path := s.Certificates.ECHKeys
+	if s.ECHName == "" {
+		return nil
+	}
+	if path == "" {
+		return errors.New("an ECH name (--ech-name) needs a file for the keys that are made: --ech-keys FILE")
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	_, err := ech.Rotate(path, s.ECHName, echKept)
+	return err
+}
+
+// echKept is how many ECH keys are kept: the one that clients are told of, and those that they may have learned of before.
+const echKept = 3
+
+// asksForCertificates reports whether clients are asked for certificates.
+func (s *snapshot) asksForCertificates() bool {
+	return s.TLS.ClientAuth == "optional" || s.TLS.ClientAuth == "required"
+}
+
+// warnings are remarks for the operator about certificates and TLS.
+func (s *snapshot) warnings() (all []string) {
+	if s.profile != nil {
+		all = s.profile.Warnings()
+		for _, l := range s.certs.Revoked {
+			if w := l.Warning(time.Now()); w != "" {
+				all = append(all, w)
+			}
+		}
+	}
+	if s.upstream != nil {
+		all = append(all, s.upstream.Warnings()...)
+	}
+	return all
+}
+
+// keepCertificates tells those who look after the certificates what there is to look after.
+func (p *Proxy) keepCertificates(s *snapshot) {
+	p.terminator.Use(s.profile)
+	policy := s.CRL
+	if !policy.Fetch && len(s.certs.Revoked) == 0 {
+		policy.Mode = 0 // there is nothing to ask
+	}
+	p.revocation.Use(s.certs.Revoked, s.DeniedCerts, policy)
+	p.keepStaples(s)
+}
+
+// keepStaples has OCSP responses kept for all certificates.
+func (p *Proxy) keepStaples(s *snapshot) {
+	var kept []staple.Certificate
+	for _, c := range append(s.certs.All(), p.acme.all()...) {
+		kept = append(kept, staple.Certificate{Leaf: c.Leaf(), Issuer: c.Issuer(), Given: c.Response, From: c.ResponseFile, Set: c.SetStaple})
+	}
+	p.staples.Keep(kept, s.OCSPFetch)
+}
+
+// obtained has OCSP responses kept for what was obtained by ACME, too.
+func (p *Proxy) obtained() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.now.Load(); s.certs != nil {
+		p.keepStaples(s)
+	}
+}
+
+// watchLoop reads certificates again when their files have changed, until the proxy closes.
+func (p *Proxy) watchLoop() {
+	const pause = time.Second // how soon a change of the interval is noticed
+	t := time.NewTicker(pause)
+	defer t.Stop()
+	last, changing := time.Now(), false
+	for {
+		select {
+		case <-p.alive.Done():
+			return
+		case now := <-t.C:
+			every := p.now.Load().Watch
+			if every <= 0 || now.Sub(last) < every && !changing {
+				continue
+			}
+			last = now
+			changing = p.lookAtFiles(changing)
+		}
+	}
+}
+
+// lookAtFiles reads certificates again a look after their files have changed: who writes a certificate and its key writes one after the
+// other. It reports whether they have just changed.
+func (p *Proxy) lookAtFiles(changing bool) bool {
+	if !p.store.Changed() && !p.upstreamStore.Changed() {
+		return false
+	}
+	if !changing {
+		return true
+	}
+	if err := p.Refresh(); err != nil {
+		p.log.Error("certificate files have changed and cannot be used; all goes on with the former ones", "why", err)
+	} else {
+		p.log.Info("certificate files have changed and were read again")
+	}
+	return false
+}
+
+// Refresh reads certificates, keys, CAs, revocation lists, OCSP responses, session ticket keys and ECH keys again, all or nothing. What has
+// not changed on disk is not read.
+func (p *Proxy) Refresh() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.now.Load()
+	if p.closed || old == nil || old.certs == nil && old.upstream == nil {
+		return nil
+	}
+	without := *old
+	without.profile, without.upstream = nil, nil
+	next, err := p.compile(p.config, &without, false, p.resolver(old, false))
+	if err != nil {
+		return err
+	}
+	p.publish(next)
+	return nil
+}
+
+// RotateECH makes a new ECH key, which clients are told of from now on; the former ones are still understood.
+func (p *Proxy) RotateECH() error {
+	s := p.now.Load()
+	if s == nil || s.ECHName == "" {
+		return errors.New("there are no ECH keys of ours to rotate: --ech-name NAME --ech-keys FILE")
+	}
+	if _, err := ech.Rotate(s.Certificates.ECHKeys, s.ECHName, echKept); err != nil {
+		return err
+	}
+	return p.Refresh()
+}
+
+// ECHRecords are the HTTPS resource records (RFC 9460) to publish, a line for each name that certificates are served for.
+func (d *Draft) ECHRecords() []string {
+	s := d.proxy.now.Load()
+	if s == nil || s.certs == nil || len(s.certs.ECH) == 0 {
+		return nil
+	}
+	alpn := []string(nil)
+	if s.HTTP {
+		alpn = []string{"http/1.1"}
+	}
+	var records []string
+	for _, c := range d.proxy.allCertificates(s) {
+		for _, name := range c.Names {
+			if name[0] != '*' && name != s.certs.ECH[0].PublicName {
+				records = append(records, ech.Record(s.certs.ECH, name, s.tlsPort(), alpn))
+			}
+		}
+	}
+	return records
+}
+
+// CertificateStatus is a certificate that clients are shown.
+type CertificateStatus struct {
+	Names    []string
+	Leaf     *x509.Certificate
+	Source   string // file, "self-signed" or "acme"
+	Stapling string // what becomes of its OCSP response
+}
+
+// ShownCertificates lists the certificates that clients are shown.
+func (d *Draft) ShownCertificates() []CertificateStatus {
+	p := d.proxy
+	s := p.now.Load()
+	if s == nil || s.certs == nil {
+		return nil
+	}
+	var all []CertificateStatus
+	for _, c := range p.allCertificates(s) {
+		all = append(all, CertificateStatus{c.Names, c.Leaf(), c.Source, p.staples.Status(c.Leaf())})
+	}
+	return all
+}
+
+func (p *Proxy) allCertificates(s *snapshot) []*certs.Certificate {
+	return append(s.certs.All(), p.acme.all()...)
+}
+
+// Revocations describes the revocation lists that client certificates are held against, a line each.
+func (d *Draft) Revocations() []string { return d.proxy.revocation.Describe(time.Now()) }
+
+// loadUpstream makes what TLS to the servers goes by.
+func (s *snapshot) loadUpstream(p *Proxy, old *snapshot) error {
+	o := s.Upstream
+	if !o.On {
+		return nil
+	}
+	if old.upstream != nil && o == old.Upstream {
+		s.upstream = old.upstream
+		return nil
+	}
+	source := certs.Source{CAFile: o.CAFile, CADir: o.CADir}
+	if o.Cert != "" {
+		source.Certs = []string{o.Cert}
+	}
+	if o.Key != "" {
+		source.Keys = []string{o.Key}
+	}
+	set, err := p.upstreamStore.Load(source, time.Now())
+	if err != nil {
+		return fmt.Errorf("TLS to the servers: %v", err)
+	}
+	m := upstream.Material{Roots: set.CAs}
+	if len(set.Default) > 0 {
+		m.Certificate = set.Default[0].TLS()
+	}
+	if s.upstream, err = upstream.New(o, m); err != nil {
+		return fmt.Errorf("TLS to the servers: %v", err)
+	}
+	return nil
+}
+
+// runKeepers starts what looks after certificates in the background.
+func (p *Proxy) runKeepers() {
+	for _, run := range []func(context.Context){p.revocation.Run, p.staples.Run} {
+		p.running.Go(func() { run(p.alive) })
+	}
+	p.running.Go(func() { p.acme.run(p.alive, p.obtained) })
+	p.running.Go(p.watchLoop)
+}

@@ -1,0 +1,113 @@
+package proxy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"edgepen/acl"
+)
+
+// check finds what cannot be run, before anything is opened.
+func (c *Config) check() error {
+	if c.UDP && (c.HTTP || c.hasTLS() || c.Upstream.On) {
+		return fmt.Errorf("UDP (-U) carries datagrams as they are: it goes with neither TLS (-E, --self-signed, --acme, --backend-tls) nor HTTP mode (-H)")
+	}
+	if c.DSRInterface != "" {
+		if c.HTTP || c.hasTLS() {
+			return fmt.Errorf("direct server return (dsr_if) passes frames on as they are: it goes with neither TLS (-E, --self-signed, --acme) nor HTTP mode (-H)")
+		}
+		_, _, err := c.service()
+		return err
+	}
+	if err := c.checkListeners(); err != nil {
+		return err
+	}
+	if err := c.checkLists(); err != nil {
+		return err
+	}
+	if !c.hasTLS() {
+		return c.checkUnusedTLS()
+	}
+	return nil
+}
+
+func (c *Config) checkListeners() error {
+	given := map[string]bool{}
+	for _, l := range c.Listeners {
+		network, addr, err := SplitListen(l.Address)
+		if err != nil {
+			return err
+		}
+		if given[addr] {
+			return fmt.Errorf("listening address %s is given twice", l.Address)
+		}
+		given[addr] = true
+		switch {
+		case l.TLS == TLSAlways && !c.hasTLS():
+			return fmt.Errorf("listener %s is to speak TLS, but there is no certificate: give --cert FILE (-E), --acme NAME or --self-signed", l.Address)
+		case l.TLS == Redirect && (c.UDP || !slices.ContainsFunc(c.Listeners, c.usesTLS)):
+			return fmt.Errorf("listener %s is to send clients to HTTPS, but no other listener speaks TLS: give --cert FILE (-E), --acme NAME or --self-signed", l.Address)
+		case l.TLS == Redirect && network == "unix":
+			return fmt.Errorf("listener %s: a Unix socket cannot send clients to HTTPS", l.Address)
+		}
+	}
+	return nil
+}
+
+// checkLists refuses entries that can never be asked about: what a TLS client says, where no TLS is spoken.
+func (c *Config) checkLists() error {
+	plain := c.UDP || slices.ContainsFunc(c.Listeners, func(l Listener) bool { return l.TLS != Redirect && !c.usesTLS(l) })
+	asked := map[int]string{}
+	if c.ControlPort {
+		asked[c.ControlACL] = "control_acl"
+	}
+	if plain {
+		asked[c.ClientACL] = "client_acl, which clients without TLS are asked for too,"
+		for i, s := range c.Servers {
+			asked[s.ACL] = fmt.Sprintf("server %d, which clients without TLS may reach,", i)
+		}
+	}
+	for n, who := range asked {
+		for _, e := range c.ACLs[n] {
+			if e.Stage() != acl.Address {
+				return fmt.Errorf("access list %d of %s has the entry %q: without TLS nobody can say whether that holds; give it a list of its own", n, who, e)
+			}
+		}
+	}
+	if c.TLS.ClientAuth == "" || c.TLS.ClientAuth == "off" {
+		return c.checkCertificateEntries()
+	}
+	return nil
+}
+
+// checkCertificateEntries refuses entries about client certificates where nobody is asked for one.
+func (c *Config) checkCertificateEntries() error {
+	used := []int{c.ClientACL}
+	for _, s := range c.Servers {
+		used = append(used, s.ACL)
+	}
+	for _, n := range used {
+		for _, e := range c.ACLs[n] {
+			if e.Stage() == acl.Certificate {
+				return fmt.Errorf("access list %d has the entry %q, but clients are asked for no certificate: --client-auth optional|required (-R)", n, e)
+			}
+		}
+	}
+	return nil
+}
+
+// checkUnusedTLS refuses TLS settings that would silently protect nothing.
+func (c *Config) checkUnusedTLS() error {
+	switch {
+	case len(c.Certificates.Keys) > 0:
+		return fmt.Errorf("a key (%s) without a certificate: give --cert FILE (-E)", strings.Join(c.Certificates.Keys, ", "))
+	case c.Certificates.CAFile != "" || c.Certificates.CADir != "":
+		return fmt.Errorf("CAs (-G, -A) without a certificate: give --cert FILE (-E)")
+	case c.TLS.ClientAuth != "" && c.TLS.ClientAuth != "off":
+		return fmt.Errorf("client certificates are asked for (-R, --client-auth), but there is no TLS: give --cert FILE (-E)")
+	case len(c.Certificates.CRLs) > 0:
+		return fmt.Errorf("revocation lists (--crl) without a certificate: give --cert FILE (-E)")
+	}
+	return nil
+}

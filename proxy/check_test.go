@@ -1,0 +1,100 @@
+package proxy
+
+import (
+	"strings"
+	"testing"
+
+	"edgepen/acl"
+	"edgepen/certs"
+	"edgepen/proxy/backend"
+)
+
+func entries(t *testing.T, lines ...string) (l acl.List) {
+	t.Helper()
+	for _, line := range lines {
+		e, err := acl.ParseEntry(strings.Fields(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l = append(l, e)
+	}
+	return l
+}
+
+// TestCheck: what cannot hold, or would protect nothing, is refused with words that say so.
+func TestCheck(t *testing.T) {
+	plain, secure := Listener{Address: "127.0.0.1:80"}, Listener{Address: "127.0.0.1:443", TLS: TLSAlways}
+	away := Listener{Address: "127.0.0.1:8080", TLS: Redirect}
+	cert := func(c *Config) { c.Certificates = certs.Source{SelfSigned: "localhost"} }
+	for _, tt := range []struct {
+		name string
+		edit func(*Config)
+		want string // "": it is good
+	}{
+		{"HTTPS", func(c *Config) { cert(c); c.Listeners = []Listener{secure, away} }, ""},
+		{"an address twice", func(c *Config) { c.Listeners = []Listener{plain, plain} }, "listening address 127.0.0.1:80 is given twice"},
+		{"TLS without a certificate", func(c *Config) { c.Listeners = []Listener{secure} }, "no certificate"},
+		{"TLS with certificates by ACME", func(c *Config) { c.Listeners = []Listener{secure}; c.ACME.Names = []string{"a.example"} }, ""},
+		{"TLS for routes alone", func(c *Config) { c.Listeners = []Listener{secure}; c.Routes = []Route{{Name: "a.example"}} }, ""},
+		{"sent away to nowhere", func(c *Config) { c.Listeners = []Listener{plain, away} }, "no other listener speaks TLS"},
+		{"a Unix socket sent away", func(c *Config) { cert(c); c.Listeners = []Listener{secure, {Address: "/run/x", TLS: Redirect}} }, "a Unix socket cannot"},
+		{"datagrams and ACME", func(c *Config) { c.UDP = true; c.ACME.Names = []string{"a.example"} }, "UDP"},
+		{"datagrams and TLS to the servers", func(c *Config) { c.UDP = true; c.Upstream.On = true }, "UDP"},
+		{"a key alone", func(c *Config) { c.Certificates.Keys = []string{"k.pem"} }, "a key (k.pem) without a certificate"},
+		{"revocation lists alone", func(c *Config) { c.Certificates.CRLs = []string{"x.crl"} }, "revocation lists"},
+		{"asking without TLS", func(c *Config) { c.TLS.ClientAuth = "optional" }, "there is no TLS"},
+		{"a name where no TLS is", func(c *Config) { c.Listeners = []Listener{plain}; c.ACLs[0] = entries(t, "deny sni a.example") }, `client_acl, which clients without TLS are asked for too, has the entry "deny sni a.example"`},
+		{"a name for datagrams", func(c *Config) { c.UDP = true; c.ACLs[0] = entries(t, "deny ja4 t13d1516h2_8daaf6152771_e5627efa2ab1") }, "without TLS"},
+		{"a name behind one plain listener of two", func(c *Config) {
+			cert(c)
+			c.Listeners = []Listener{secure, {Address: "127.0.0.1:80", TLS: TLSNever}}
+			c.ACLs[0] = entries(t, "deny sni none")
+		}, "without TLS"},
+		{"a name beside a redirect", func(c *Config) {
+			cert(c)
+			c.Listeners = []Listener{secure, away}
+			c.ACLs[0] = entries(t, "deny sni none")
+		}, ""},
+		{"a name in a server's list", func(c *Config) {
+			c.Listeners = []Listener{plain}
+			c.Servers = []backend.Spec{{ACL: 3}}
+			c.ACLs[3] = entries(t, "deny sni none")
+		}, "server 0"},
+		{"a certificate nobody asks for", func(c *Config) {
+			cert(c)
+			c.Listeners = []Listener{secure}
+			c.ACLs[0] = entries(t, "permit client_cert any")
+		}, "clients are asked for no certificate"},
+		{"a certificate that is asked for", func(c *Config) {
+			cert(c)
+			c.Listeners = []Listener{secure}
+			c.TLS.ClientAuth = "optional"
+			c.ACLs[0] = entries(t, "permit client_cert any")
+		}, ""},
+		{"the control port's list", func(c *Config) {
+			cert(c)
+			c.Listeners = []Listener{secure}
+			c.ControlPort = true
+			c.ACLs[0] = entries(t, "deny sni none")
+		}, "access list 0 of control_acl"},
+	} {
+		c := DefaultConfig()
+		tt.edit(&c)
+		err := c.check()
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestRoute(t *testing.T) {
+	exact, wild := backend.NewSet(backend.SetConfig{}), backend.NewSet(backend.SetConfig{})
+	s := &snapshot{routes: map[string]*backend.Set{"a.example": exact, "*.b.example": wild}}
+	for name, want := range map[string]*backend.Set{
+		"a.example": exact, "x.b.example": wild, "b.example": nil, "x.y.b.example": nil, "c.example": nil, "": nil, "*.b.example": wild,
+	} {
+		if got := s.route(name); got != want {
+			t.Errorf("%q: %p, want %p", name, got, want)
+		}
+	}
+}

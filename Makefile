@@ -1,5 +1,5 @@
 # make test   formatting, vet, static analysis, all tests with the race detector, the end-to-end scripts
-# make slow   what takes longer: fuzzing, other systems, the side-by-side benchmark against its limits
+# make slow   what takes longer: fuzzing, other systems, the side-by-side benchmark against its limits, testssl.sh's audit
 # make build  the programs, into ./bin
 # make install, make uninstall   programs and manual pages, below $(DESTDIR)$(PREFIX)
 
@@ -12,7 +12,7 @@ MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
 PROGRAMS = pen penctl penlog penlogd mergelogs
 STATICCHECK = $(GO) tool -modfile=.ci/tools.mod staticcheck
 
-.PHONY: all build install uninstall test peers format vet static race slow fuzz portable manual compare clean
+.PHONY: all build install uninstall test peers format vet static race slow fuzz portable manual compare audit clean
 
 all: build
 
@@ -53,7 +53,7 @@ race:
 manual:
 	@if command -v mandoc >/dev/null; then mandoc -T lint -W warning docs/*.1; else echo "no mandoc: the manual pages are not checked"; fi
 
-slow: portable fuzz compare
+slow: portable fuzz compare audit
 
 # Linux is what must work; the rest of the family has to build.
 portable:
@@ -68,6 +68,10 @@ fuzz:
 # machine's noise; the floors themselves are -check's own limits, for a quiet one. See bench/RESULTS.md.
 compare:
 	$(GO) run ./bench/compare -check -rounds 3 -d 400ms -limits 'W1<=1.3,W5<=1.6,W8<=1.5,W9<=1.6'
+
+# What testssl.sh, which tries what has ever been wrong with TLS, says of the default and of other ways to run it.
+audit: peers
+	AUDIT=1 $(GO) test -count=1 -timeout 9m -run '^TestAudit$$' -v ./cmd/pen
 
 clean:
 	rm -rf bin

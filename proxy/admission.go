@@ -35,7 +35,7 @@ func (s *snapshot) decide(list int, who *acl.Client, known acl.Stage) (permit, d
 	return l.Decide(who, known)
 }
 
-var errRefused = errors.New("refused by client_acl")
+var errRefused = fmt.Errorf("%w (client_acl)", tls.ErrDenied)
 
 // admit asks client_acl with what is known at a stage, unless it has decided already. False: the client is denied, and there is no abuse
 // server to take it.
@@ -134,7 +134,7 @@ func (p *Proxy) endDenied() {
 
 // redirect answers an ACME authority that validates a name (http-01), and sends everybody else to HTTPS.
 func (c *connection) redirect() {
-	relay.Respond(relay.NewStream(c.client, nil), c.snap.HeadMax, c.snap.HeadTimeout, func(r *httpx.Request, head []byte) []byte {
+	relay.Respond(relay.NewStream(c.client, nil), c.snap.HeadMax, c.snap.HeadTimeout, !c.denied, func(r *httpx.Request, head []byte) []byte {
 		if answer, ok := c.p.acme.answer(string(r.Host(head)), string(r.Path(head))); ok {
 			return httpx.AppendText(nil, answer, r.IsHead)
 		}
@@ -151,7 +151,7 @@ func (c *connection) plainHTTP() {
 	switch {
 	case c.denied:
 	case c.snap.PlainHTTP == PlainRedirected:
-		relay.Respond(stream, c.snap.HeadMax, c.snap.HeadTimeout, func(r *httpx.Request, head []byte) []byte {
+		relay.Respond(stream, c.snap.HeadMax, c.snap.HeadTimeout, true, func(r *httpx.Request, head []byte) []byte {
 			return r.AppendSecure(nil, head, "")
 		})
 	default:

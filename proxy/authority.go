@@ -20,7 +20,22 @@ type authority struct {
 	manager atomic.Pointer[acme.Manager]
 	running chan struct{} // closed when there is a manager to run
 
-	secretFile, secret string // the key of the external account as it was read last, and from where
+	secret kept // the key of the external account
+	roots  kept // what the authority's own server is verified against
+}
+
+// kept is a file as it was read last: by root, perhaps, and out of reach since (-u, -j).
+type kept struct{ path, content string }
+
+func (k *kept) read(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	switch {
+	case err == nil:
+		k.path, k.content = path, string(content)
+	case path != k.path:
+		return "", err
+	}
+	return k.content, nil
 }
 
 func newAuthority(log *slog.Logger) *authority {
@@ -52,17 +67,22 @@ func (a *authority) use(c *Config) error {
 func (a *authority) wanted(c *Config) (acme.Config, error) {
 	wanted := c.ACME.Clone()
 	wanted.HTTPAvailable = c.redirects()
-	if wanted.Empty() || c.ACMESecretFile == "" {
-		return wanted, wanted.Check()
+	if wanted.Empty() {
+		return wanted, nil
 	}
-	secret, err := os.ReadFile(c.ACMESecretFile)
-	switch {
-	case err == nil:
-		a.secretFile, a.secret = c.ACMESecretFile, strings.TrimSpace(string(secret))
-	case c.ACMESecretFile != a.secretFile: // otherwise it was read as root, and is kept
-		return wanted, fmt.Errorf("ACME: the file with the key of the external account cannot be read: %v", err)
+	var err error
+	if wanted.CARoots != "" {
+		if wanted.CARootsPEM, err = a.roots.read(wanted.CARoots); err != nil {
+			return wanted, fmt.Errorf("ACME CA's roots: %v", err)
+		}
 	}
-	wanted.EABSecret = a.secret
+	if c.ACMESecretFile != "" {
+		secret, err := a.secret.read(c.ACMESecretFile)
+		if err != nil {
+			return wanted, fmt.Errorf("ACME: the file with the key of the external account cannot be read: %v", err)
+		}
+		wanted.EABSecret = strings.TrimSpace(secret)
+	}
 	return wanted, wanted.Check()
 }
 

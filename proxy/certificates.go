@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"edgepen/certs"
@@ -26,12 +28,11 @@ func (s *snapshot) loadCertificates(p *Proxy, old *snapshot) error {
 		s.profile, s.certs = old.profile, old.certs
 		return nil
 	}
-	if !p.rehearsing {
-		if err := s.makeECHKeys(); err != nil {
-			return err
-		}
+	source, err := s.withECHKeys(p.rehearsing)
+	if err != nil {
+		return err
 	}
-	set, err := p.store.Load(s.Certificates, time.Now())
+	set, err := p.store.Load(source, time.Now())
 	if err != nil {
 		return err
 	}
@@ -50,20 +51,26 @@ func (s *snapshot) tlsOptions() tls.Options {
 	return o
 }
 
-// makeECHKeys makes the file of ECH keys, where a public name asks for keys and there are none.
-func (s *snapshot) makeECHKeys() error {
-	path := s.Certificates.ECHKeys
+// withECHKeys are the files to read, once the one of ECH keys has been made, where a public name asks for keys and there are none. In a
+// rehearsal it is not made, and so is not among them.
+func (s *snapshot) withECHKeys(rehearsing bool) (certs.Source, error) {
+	source := s.Certificates
 	if s.ECHName == "" {
-		return nil
+		return source, nil
 	}
-	if path == "" {
-		return errors.New("an ECH name (--ech-name) needs a file for the keys that are made: --ech-keys FILE")
+	if source.ECHKeys == "" {
+		return source, errors.New("an ECH name (--ech-name) needs a file for the keys that are made: --ech-keys FILE")
 	}
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if _, err := os.Stat(source.ECHKeys); !errors.Is(err, fs.ErrNotExist) {
+		return source, nil
 	}
-	_, err := ech.Rotate(path, s.ECHName, echKept)
-	return err
+	if rehearsing {
+		_, err := ech.Generate(s.ECHName, 0)
+		source.ECHKeys = ""
+		return source, err
+	}
+	_, err := ech.Rotate(source.ECHKeys, s.ECHName, echKept)
+	return source, err
 }
 
 // echKept is how many ECH keys are kept: the one that clients are told of, and those that they may have learned of before.
@@ -88,6 +95,14 @@ func (s *snapshot) warnings() (all []string) {
 		all = append(all, s.upstream.Warnings()...)
 	}
 	return all
+}
+
+// notices are what is accepted of the TLS settings without effect, of which one word is enough; s may be nil.
+func (s *snapshot) notices() []string {
+	if s == nil || s.profile == nil {
+		return nil
+	}
+	return s.profile.Notices()
 }
 
 // keepCertificates tells those who look after the certificates what there is to look after.
@@ -125,17 +140,42 @@ func (p *Proxy) watchLoop() {
 	t := time.NewTicker(pause)
 	defer t.Stop()
 	last, changing := time.Now(), false
+	var warned time.Time
 	for {
 		select {
 		case <-p.alive.Done():
 			return
 		case now := <-t.C:
+			if now.Sub(warned) >= expiryPause {
+				warned = now
+				p.warnOfExpiry(now)
+			}
 			every := p.now.Load().Watch
 			if every <= 0 || now.Sub(last) < every && !changing {
 				continue
 			}
 			last = now
 			changing = p.lookAtFiles(changing)
+		}
+	}
+}
+
+// expiryPause is how often it is said that a certificate is about to end; soon is when.
+const (
+	expiryPause = 24 * time.Hour
+	soon        = 14 * 24 * time.Hour
+)
+
+// warnOfExpiry names the certificates that end soon: within a fortnight, or the last quarter of their life if that is shorter.
+func (p *Proxy) warnOfExpiry(now time.Time) {
+	s := p.now.Load()
+	if s.certs == nil {
+		return
+	}
+	for _, c := range p.allCertificates(s) {
+		leaf := c.Leaf()
+		if left := leaf.NotAfter.Sub(now); left < min(soon, leaf.NotAfter.Sub(leaf.NotBefore)/4) {
+			p.log.Warn("a certificate ends soon", "names", strings.Join(c.Names, " "), "source", c.Source, "end", leaf.NotAfter.UTC().Format(time.DateTime))
 		}
 	}
 }
@@ -201,8 +241,9 @@ func (d *Draft) ECHRecords() []string {
 	var records []string
 	for _, c := range d.proxy.allCertificates(s) {
 		for _, name := range c.Names {
-			if name[0] != '*' && name != s.certs.ECH[0].PublicName {
-				records = append(records, ech.Record(s.certs.ECH, name, s.tlsPort(), alpn))
+			record := ech.Record(s.certs.ECH, name, s.tlsPort(), alpn)
+			if name[0] != '*' && name != s.certs.ECH[0].PublicName && !slices.Contains(records, record) {
+				records = append(records, record)
 			}
 		}
 	}

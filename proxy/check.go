@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"edgepen/acl"
+	"edgepen/tls/upstream"
 )
 
 // check finds what cannot be run, before anything is opened.
@@ -25,6 +26,9 @@ func (c *Config) check() error {
 	}
 	if err := c.checkLists(); err != nil {
 		return err
+	}
+	if o := c.Upstream; !o.On && o != (upstream.Options{}) {
+		return fmt.Errorf("settings of TLS to the servers without --backend-tls, which have to come with it")
 	}
 	if !c.hasTLS() {
 		return c.checkUnusedTLS()

@@ -40,6 +40,7 @@ func TestCheck(t *testing.T) {
 		{"a Unix socket sent away", func(c *Config) { cert(c); c.Listeners = []Listener{secure, {Address: "/run/x", TLS: Redirect}} }, "a Unix socket cannot"},
 		{"datagrams and ACME", func(c *Config) { c.UDP = true; c.ACME.Names = []string{"a.example"} }, "UDP"},
 		{"datagrams and TLS to the servers", func(c *Config) { c.UDP = true; c.Upstream.On = true }, "UDP"},
+		{"TLS to the servers that is not on", func(c *Config) { c.Upstream.CAFile = "ca.pem" }, "without --backend-tls"},
 		{"a key alone", func(c *Config) { c.Certificates.Keys = []string{"k.pem"} }, "a key (k.pem) without a certificate"},
 		{"revocation lists alone", func(c *Config) { c.Certificates.CRLs = []string{"x.crl"} }, "revocation lists"},
 		{"asking without TLS", func(c *Config) { c.TLS.ClientAuth = "optional" }, "there is no TLS"},

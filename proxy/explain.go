@@ -88,7 +88,12 @@ func (e *explanation) tls() {
 		return
 	}
 	for _, line := range e.profile.Explain() {
-		e.say("TLS: %s", line)
+		if !strings.HasPrefix(line, "warning: ") { // they have been said
+			e.say("TLS: %s", line)
+		}
+	}
+	if e.ECHName != "" && len(e.certs.ECH) == 0 {
+		e.say("TLS: Encrypted Client Hello: keys for %s will be made", e.ECHName)
 	}
 	for _, c := range e.certs.All() {
 		e.certificate(c)

@@ -204,9 +204,9 @@ func (p *Proxy) publish(s *snapshot) {
 			p.log.Warn(w)
 		}
 	}
-	if s.upstream != nil && (old == nil || old.upstream != s.upstream) {
-		for _, w := range s.upstream.Warnings() {
-			p.log.Warn(w)
+	if notices := s.notices(); !slices.Equal(notices, old.notices()) {
+		for _, n := range notices {
+			p.log.Warn(n)
 		}
 	}
 	if s.geo != nil && (old == nil || old.geo != s.geo) {

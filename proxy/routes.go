@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"edgepen/acl"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/relay"
 	"edgepen/tls"
@@ -53,6 +54,10 @@ func (s *snapshot) route(name string) *backend.Set {
 func (c *connection) passOn(r *tls.Routed) {
 	if !c.client.Unread(r.Read) {
 		c.p.log.Info("client turned away", "client", c.shown, "why", "its ClientHello is too large to be passed on")
+		return
+	}
+	if !c.admit(acl.Certificate) { // nobody here will see a certificate of the client's
+		c.p.log.Info("client refused", "client", c.shown, "acl", c.snap.ClientACL)
 		return
 	}
 	c.known = c.p.clients.Visit(c.addr, time.Now(), c.snap.Tracking)

@@ -203,7 +203,7 @@ func TestValidation(t *testing.T) {
 	}
 	client := f.client() // no validation is pending, and nothing is checked
 	client.NextProtos = []string{"acme-tls/1"}
-	if o := try(t, fixed(profile(t, f.source(), Options{})), client); !errors.Is(o.serverErr, errNotPending) || reason(o.serverErr) != ReasonALPN {
+	if o := try(t, fixed(profile(t, f.source(), Options{})), client); !errors.Is(o.server, errNotPending) || reasonOf(o.server) != ReasonALPN {
 		t.Errorf("a validation that is not pending: %v", o.both())
 	}
 	client.NextProtos = []string{"acme-tls/1", "h2"} // an ordinary client with an odd protocol
@@ -259,6 +259,11 @@ func TestClientCertCheck(t *testing.T) {
 			want := map[bool]string{true: ReasonClientCertDenied, false: ReasonNoClientCert}[test.cert]
 			if failed, ok := errors.AsType[*HandshakeError](o.server); !ok || !errors.Is(failed, errTest) || failed.Reason != want || o.client == nil {
 				t.Errorf("%+v: server %v, client %v", test, o.server, o.client)
+			}
+			verdict = fmt.Errorf("%w (for a test)", ErrDenied)
+			o = tryChecked(t, term, client, checks)
+			if failed, ok := errors.AsType[*HandshakeError](o.server); !ok || failed.Reason != ReasonDenied {
+				t.Errorf("%+v: server %v", test, o.server)
 			}
 		}
 	}

@@ -11,7 +11,8 @@ import (
 )
 
 var (
-	// ErrDenied means that only an ACME validation might have passed.
+	// ErrDenied means that only an ACME validation might have passed. A check
+	// that wraps it says that an access list denies the client.
 	ErrDenied = errors.New("refused by access list")
 	// ErrValidated means that the client was a certification authority that
 	// has been answered its tls-alpn-01 challenge (RFC 8737). Nothing else may
@@ -201,6 +202,8 @@ func (h *handshake) withClientCert(shared *stdtls.Config) *stdtls.Config {
 		err := h.checks.ClientCert(ctx, state.VerifiedChains)
 		switch {
 		case err == nil:
+		case errors.Is(err, ErrDenied):
+			h.reason = ReasonDenied
 		case len(state.VerifiedChains) == 0:
 			h.reason = ReasonNoClientCert
 		default:

@@ -207,7 +207,7 @@ func (p *Profile) Explain() []string { return append([]string(nil), p.explain...
 
 func (p *Profile) explained(o Options, protocols []string) []string {
 	lines := append([]string(nil), p.policy.Explain...)
-	if o.StrictSNI {
+	if o.StrictSNI || len(p.material.Set.Default) == 0 {
 		lines = append(lines, "names: clients that name no host, or one without a certificate, are refused (unrecognized_name)")
 	} else {
 		lines = append(lines, "names: clients that name no host, or one without a certificate, get the default certificate")

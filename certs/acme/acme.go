@@ -52,6 +52,9 @@ type Config struct {
 	// CARoots is a PEM file of the certificates that the CA's own server is
 	// verified against. "" means the system's. It is read by New and Update.
 	CARoots string
+	// CARootsPEM is what CARoots holds, where somebody has read it already: it
+	// may be out of reach since. "" has it read.
+	CARootsPEM string
 	// Profile is the profile that orders name, as the CA's directory lists
 	// them. "" leaves it to the CA.
 	Profile string
@@ -74,7 +77,7 @@ func (c Config) Empty() bool { return len(c.Names) == 0 && len(c.OnDemand) == 0 
 // Equal reports whether c and d want the same in the same way.
 func (c Config) Equal(d Config) bool {
 	return slices.Equal(c.Names, d.Names) && slices.Equal(c.OnDemand, d.OnDemand) && slices.Equal(c.Challenges, d.Challenges) &&
-		c.Email == d.Email && c.CA == d.CA && c.CARoots == d.CARoots && c.Profile == d.Profile && c.EABKey == d.EABKey &&
+		c.Email == d.Email && c.CA == d.CA && c.CARoots == d.CARoots && c.CARootsPEM == d.CARootsPEM && c.Profile == d.Profile && c.EABKey == d.EABKey &&
 		c.EABSecret == d.EABSecret && c.Storage == d.Storage && c.HTTPAvailable == d.HTTPAvailable
 }
 
@@ -145,14 +148,16 @@ func (id *identity) setCA(c Config) error {
 		x509.SystemCertPool()
 		return nil
 	}
-	content, err := os.ReadFile(c.CARoots)
-	if err != nil {
-		return fmt.Errorf("ACME CA's roots: %w", err)
+	if id.roots = c.CARootsPEM; id.roots == "" {
+		content, err := os.ReadFile(c.CARoots)
+		if err != nil {
+			return fmt.Errorf("ACME CA's roots: %w", err)
+		}
+		id.roots = string(content)
 	}
-	if !x509.NewCertPool().AppendCertsFromPEM(content) {
+	if !x509.NewCertPool().AppendCertsFromPEM([]byte(id.roots)) {
 		return fmt.Errorf("ACME CA's roots: %s has no certificates in PEM", c.CARoots)
 	}
-	id.roots = string(content)
 	return nil
 }
 

@@ -34,6 +34,7 @@ func TestConfigErrors(t *testing.T) {
 		{func(c *Config) { c.CA = "https://user:hunter2@ca.example/dir" }, "user name"},
 		{func(c *Config) { c.CARoots = filepath.Join(dir, "none") }, "no such file"},
 		{func(c *Config) { c.CARoots = notPEM }, "no certificates in PEM"},
+		{func(c *Config) { c.CARoots, c.CARootsPEM = "out of reach", "hello" }, "out of reach has no certificates in PEM"},
 		{func(c *Config) { c.Email = "nobody" }, "expected name@host"},
 		{func(c *Config) { c.Email = "Some Body <nobody@a.example>" }, "expected name@host"},
 		{func(c *Config) { c.EABKey = "kid" }, "come together"},
@@ -104,7 +105,7 @@ func TestEqualClone(t *testing.T) {
 	}
 	for i, edit := range []func(*Config){
 		func(c *Config) { c.OnDemand = nil }, func(c *Config) { c.Challenges = nil }, func(c *Config) { c.Email = "" },
-		func(c *Config) { c.CA = "" }, func(c *Config) { c.CARoots = "" }, func(c *Config) { c.Profile = "" },
+		func(c *Config) { c.CA = "" }, func(c *Config) { c.CARoots = "" }, func(c *Config) { c.CARootsPEM = "x" }, func(c *Config) { c.Profile = "" },
 		func(c *Config) { c.EABKey = "" }, func(c *Config) { c.EABSecret = "" }, func(c *Config) { c.Storage = "" },
 		func(c *Config) { c.HTTPAvailable = false },
 	} {

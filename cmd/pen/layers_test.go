@@ -27,6 +27,7 @@ func TestLayers(t *testing.T) {
 		"edgepen/proxy/udp":        {"proxy/backend"},
 		"edgepen/proxy/trafficlog": nil,
 		"edgepen/proxy/status":     nil,
+		"edgepen/proxy/limit":      nil,
 		"edgepen/cmd/pen/daemon":   nil,
 		"edgepen/proxy/relay":      {"httpx"},
 		"edgepen/proxy":            {"acl", "certs", "certs/acme", "certs/ech", "certs/revoke", "certs/staple", "geo", "httpx", "proxy/backend", "proxy/dsr", "proxy/relay", "proxy/status", "proxy/trafficlog", "proxy/udp", "tls", "tls/upstream"},

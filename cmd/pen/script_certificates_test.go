@@ -3,8 +3,10 @@ package main
 import (
 	stdtls "crypto/tls"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -98,4 +100,78 @@ func reloads(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("after reload number %d a client gets the certificate of %s, not that of %s.pem", i+1, got.Subject, name)
 		}
 	}
+}
+
+// cases are the lines "WHAT => MESSAGE" of a file, without empty lines and those that begin with #.
+func cases(ts *testscript.TestScript, file string) (all [][2]string) {
+	for line := range strings.Lines(ts.ReadFile(file)) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		what, message, ok := strings.Cut(line, " => ")
+		if !ok {
+			ts.Fatalf("%s: %q is no line WHAT => MESSAGE", file, line)
+		}
+		all = append(all, [2]string{what, message})
+	}
+	return all
+}
+
+// startRefused runs a pen once for each line "FLAGS => MESSAGE" of a file, with these flags behind the given ones, and checks that it ends
+// with status 1 and begins its message with MESSAGE: start-refused FILE ARGS…
+func startRefused(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: start-refused FILE ARGS…")
+	}
+	all := cases(ts, args[0])
+	var wrong []string
+	for _, c := range all {
+		status, out, errs := complete(ts, slices.Concat([]string{"pen"}, args[1:], strings.Fields(c[0])))
+		if status != exitFailed || out != "" || !strings.HasPrefix(errs, "pen: "+c[1]) {
+			wrong = append(wrong, fmt.Sprintf("pen %s: status %d, %q %q\nwant status %d, %q", c[0], status, out, errs, exitFailed, "pen: "+c[1]))
+		}
+	}
+	if wrong != nil {
+		ts.Fatalf("%s", strings.Join(wrong, "\n"))
+	}
+	fmt.Fprintf(ts.Stdout(), "%d starts refused\n", len(all))
+}
+
+// reloadRefused puts one file after the other into the place of one that is in use, and checks that "penctl reload" ends with status 1 and a
+// message, and that a program then still succeeds: reload-refused FILE CONTROL PROGRAM ARGS… FILE has lines "TARGET=SOURCE => MESSAGE"; the
+// SOURCE "nothing" takes the target away, and "directory" makes it one.
+func reloadRefused(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: reload-refused FILE CONTROL PROGRAM ARGS…")
+	}
+	all := cases(ts, args[0])
+	var wrong []string
+	for _, c := range all {
+		target, source, _ := strings.Cut(c[0], "=")
+		path := ts.MkAbs(target)
+		good := ts.ReadFile(target)
+		switch source {
+		case "nothing":
+			ts.Check(os.Remove(path))
+		case "directory":
+			ts.Check(os.Remove(path))
+			ts.Check(os.Mkdir(path, 0o700))
+		default:
+			replace(ts, false, []string{c[0]})
+		}
+		status, out, _ := complete(ts, []string{"penctl", args[1], "reload"})
+		if status != exitFailed || !strings.HasPrefix(out, "error: "+c[1]) {
+			wrong = append(wrong, fmt.Sprintf("%s: penctl reload: status %d, %q\nwant status %d, %q", c[0], status, out, exitFailed, "error: "+c[1]))
+		}
+		if status, out, errs := complete(ts, args[2:]); status != 0 {
+			wrong = append(wrong, fmt.Sprintf("%s: afterwards: status %d, %s%s", c[0], status, out, errs))
+		}
+		ts.Check(os.RemoveAll(path))
+		ts.Check(os.WriteFile(path, []byte(good), 0o600))
+	}
+	if wrong != nil {
+		ts.Fatalf("%s", strings.Join(wrong, "\n"))
+	}
+	fmt.Fprintf(ts.Stdout(), "%d reloads refused\n", len(all))
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -119,6 +118,7 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	until(ts, strings.Join(args, " "), func() bool {
 		cmd := exec.Command(args[1], args[2:]...)
 		cmd.Dir = ts.MkAbs(".")
+		cmd.Env = append(os.Environ(), "GORACE="+ts.Getenv("GORACE")) // without which programs of ours take a second to end
 		out, _ := cmd.CombinedOutput()
 		return re.Match(out)
 	})
@@ -134,23 +134,28 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: status [-only] PROGRAM ARGS…")
 	}
+	code, out, errs := complete(ts, args)
+	if only {
+		out, errs = "", ""
+	}
+	fmt.Fprintf(ts.Stdout(), "%s%sstatus %d\n", out, errs, code)
+}
+
+// complete runs a program to its end.
+func complete(ts *testscript.TestScript, args []string) (status int, stdout, stderr string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = append(os.Environ(), "GORACE="+ts.Getenv("GORACE"))
 	cmd.WaitDelay = patience
-	var out, errs bytes.Buffer
+	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	if cmd.ProcessState == nil || ctx.Err() != nil {
 		ts.Fatalf("%s: %v", strings.Join(args, " "), errors.Join(err, ctx.Err()))
 	}
-	if only {
-		out.Reset()
-		errs.Reset()
-	}
-	fmt.Fprintf(ts.Stdout(), "%s%sstatus %d\n", out.Bytes(), errs.Bytes(), cmd.ProcessState.ExitCode())
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
 // ends waits for a program's end and checks its exit status, or prints it: ends NAME [STATUS].

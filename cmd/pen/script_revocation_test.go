@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto"
+	stdtls "crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,8 +14,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/crypto/ocsp"
 )
 
 // issue makes one more certificate, as openssl ca does, after pki: issue NAME ISSUER SUBJECT [EXTENSION…]. An extension is a line of
@@ -97,4 +101,20 @@ func sClient(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("openssl s_client -connect %s: %v", args[0], errors.Join(err, ctx.Err()))
 	}
 	fmt.Fprintf(ts.Stdout(), "%s", bytes.ReplaceAll(out, []byte("\r"), nil))
+}
+
+// endedOCSP makes an OCSP response that was good for a day of the year 2020, which openssl does not: ended-ocsp FILE CERTIFICATE ISSUER.
+func endedOCSP(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: ended-ocsp FILE CERTIFICATE ISSUER")
+	}
+	leaf, err := stdtls.LoadX509KeyPair(ts.MkAbs(args[1]+".pem"), ts.MkAbs(args[1]+".key"))
+	ts.Check(err)
+	issuer, err := stdtls.LoadX509KeyPair(ts.MkAbs(args[2]+".pem"), ts.MkAbs(args[2]+".key"))
+	ts.Check(err)
+	began := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	response, err := ocsp.CreateResponse(issuer.Leaf, issuer.Leaf, ocsp.Response{Status: ocsp.Good, SerialNumber: leaf.Leaf.SerialNumber,
+		ThisUpdate: began, NextUpdate: began.AddDate(0, 0, 1)}, issuer.PrivateKey.(crypto.Signer))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), response, 0o600))
 }

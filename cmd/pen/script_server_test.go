@@ -229,6 +229,8 @@ func (b *backendServer) answer(w http.ResponseWriter, r *http.Request) {
 		b.gate(w, arg)
 	case "raw": // bytes of a file, whatever they are, and then the end
 		b.hijack(w, arg)
+	case "whence": // the address that the connection came from, as in NAME.conns
+		fmt.Fprintf(w, "connection from %s\n", r.RemoteAddr)
 	case "ws": // a WebSocket that echoes
 		b.websocket(w, r)
 	default:

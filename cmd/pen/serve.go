@@ -93,11 +93,7 @@ func (o *options) ready(handler *logHandler) error {
 func (o *options) handle(s os.Signal, log *slog.Logger) bool {
 	switch s {
 	case syscall.SIGHUP:
-		go func() { // beside the signals: TERM must not wait for a name server that does not answer
-			if err := o.reload(); err != nil {
-				log.Error("nothing was reloaded, all goes on as before", "why", err)
-			}
-		}()
+		go o.reload() //nolint:errcheck // it is logged; beside the signals: TERM must not wait for a name server that does not answer
 	case syscall.SIGUSR1:
 		lines, err := o.in.Statistics()
 		if err != nil {
@@ -112,13 +108,16 @@ func (o *options) handle(s os.Signal, log *slog.Logger) bool {
 	return true
 }
 
-// reload is what HUP does.
+// reload is what HUP and the command reload do. The log hears of an error whoever asked.
 func (o *options) reload() error {
 	reply, err := o.in.LoadAgain(o.config)
 	for line := range strings.Lines(reply) {
 		if strings.HasPrefix(line, "do_cmd: ") { // a command that was passed over; at the start this is on stdout
 			o.log.Warn(strings.TrimSuffix(line, "\n"), "file", o.config)
 		}
+	}
+	if err != nil {
+		o.log.Error("nothing was reloaded, all goes on as before", "why", err)
 	}
 	return err
 }

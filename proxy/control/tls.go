@@ -53,7 +53,7 @@ func tlsSettings() []*command {
 		{"plain_http", "[redirect|error]", "what plain HTTP on a TLS port gets: 308 to https, or 400", false, (*call).plainHTTP},
 		{"require_client_cert", "", "the same as client_auth required; no require_client_cert: client_auth off", true, (*call).requireClientCert},
 		{"self_signed", "[NAME,…]", "a certificate made in memory; no self_signed: none", true, (*call).selfSigned},
-		{"sni_route", "NAME SERVER…", "pass clients that ask for NAME (or *.SUFFIX) on to servers without ending TLS; no sni_route [NAME]", true, (*call).sniRoute},
+		{"sni_route", "[NAME SERVER…]", "pass clients that ask for NAME (or *.SUFFIX) on to servers without ending TLS; no sni_route [NAME]", true, (*call).sniRoute},
 		text("ssl_ciphers", "CIPHERS", "cipher suites of TLS 1.2 as an OpenSSL cipher string", func(c *proxy.Config) *string { return &c.TLS.Policy.Ciphers }),
 		{"ssl_client_renegotiation_interval", "SECONDS", "kept, without effect: nobody may renegotiate", false, (*call).renegotiation},
 		text("ssl_ocsp_response", "FILE", "OCSP response for the certificate", func(c *proxy.Config) *string { return &c.Certificates.OCSPResponse }),
@@ -319,7 +319,17 @@ func (c *call) sniRoute() error {
 		c.Routes = nil
 		return nil
 	}
-	if len(c.words) == 0 || !c.no && len(c.words) < 2 {
+	if len(c.words) == 0 {
+		for _, r := range c.Routes {
+			c.printf("%s", r.Name)
+			for _, s := range r.Servers {
+				c.printf(" %s", s)
+			}
+			c.printf("\n")
+		}
+		return nil
+	}
+	if !c.no && len(c.words) < 2 {
 		return errors.New("sni_route wants a name and its servers: " + c.cmd.usage())
 	}
 	name := strings.ToLower(c.words[0])

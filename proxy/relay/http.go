@@ -69,6 +69,7 @@ type exchange struct {
 	upload   *upload   // the request's body on its way, beside the response; nil if it was sent with the head
 	asked    bool      // the server has asked for the body with 100 (Continue)
 	replying bool      // a final response has begun to be written to the client
+	silent   bool      // what is no request gets no answer
 	headBy   time.Time // when the request's head is to be complete; the zero time until it turns out to be incomplete
 	keep     bool      // the client's connection stays open after this response
 }
@@ -240,7 +241,7 @@ func (x *exchange) refuse(err error) {
 	}
 	x.dropServer()
 	x.Refused(status, err)
-	if x.replying {
+	if x.replying || x.silent {
 		x.client.Close()
 		return
 	}

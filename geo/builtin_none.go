@@ -1,0 +1,5 @@
+//go:build nogeodb
+
+package geo
+
+var builtinContent []byte

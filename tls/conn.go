@@ -10,14 +10,14 @@ import (
 // Conn is a connection whose handshake is done.
 type Conn struct {
 	*stdtls.Conn
-	transport net.Conn
-	asked     string // the name, as in Hello
-	ja4       string
+	tap   tap    // above the connection that Handshake was given
+	asked string // the name, as in Hello
+	ja4   string
 }
 
 // NetConn returns the connection that Handshake was given. Reading from it or
 // writing to it breaks TLS.
-func (c *Conn) NetConn() net.Conn { return c.transport }
+func (c *Conn) NetConn() net.Conn { return c.tap.Conn }
 
 // CloseWrite says that nothing more will be sent: close_notify (RFC 8446
 // section 6.1) for the client, then the end of the stream below, if that can
@@ -25,7 +25,7 @@ func (c *Conn) NetConn() net.Conn { return c.transport }
 // read. The connection's write deadline has passed afterwards.
 func (c *Conn) CloseWrite() error {
 	err := c.Conn.CloseWrite()
-	if transport, ok := c.transport.(interface{ CloseWrite() error }); ok {
+	if transport, ok := c.tap.Conn.(interface{ CloseWrite() error }); ok {
 		return errors.Join(err, transport.CloseWrite())
 	}
 	return err

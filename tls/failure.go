@@ -67,6 +67,11 @@ func (e *HandshakeError) Unwrap() error { return e.Err }
 
 // failed makes the error of a handshake, and counts it.
 func (h *handshake) failed(err error) *HandshakeError {
+	if h.tap != nil && strings.HasSuffix(err.Error(), "bad record MAC") {
+		if code, ok := h.tap.plainAlert(); ok {
+			err = &net.OpError{Op: "remote error", Err: stdtls.AlertError(code)}
+		}
+	}
 	if h.reason == "" {
 		h.reason = h.t.reason(err)
 	}

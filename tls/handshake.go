@@ -56,7 +56,7 @@ type handshake struct {
 	t          *Terminator
 	checks     Checks
 	deadline   time.Time
-	tap        *tap // nil where Route is not asked
+	tap        *tap
 	hello      Hello
 	heard      bool   // hello is filled
 	serverName string // as the client sent it
@@ -142,7 +142,7 @@ func (h *handshake) admit(chi *stdtls.ClientHelloInfo) error {
 			return h.refuse(chi, alertAccessDenied, ReasonDenied, err)
 		}
 	}
-	if h.tap != nil && !h.hello.Encrypted && h.checks.Route(&h.hello) {
+	if h.checks.Route != nil && !h.hello.Encrypted && h.checks.Route(&h.hello) {
 		h.routed = &Routed{ServerName: h.hello.ServerName, Read: h.tap.read}
 		h.tap.silent = true
 		return errRouted
@@ -164,6 +164,7 @@ func (h *handshake) nameless(chi *stdtls.ClientHelloInfo) error {
 // release lets go of what a connection must not hold for its life: crypto/tls
 // keeps its configuration, which may ask h.
 func (h *handshake) release() {
+	h.tap.done = true
 	h.checks, h.hello, h.tap, h.profile, h.loaded, h.candidates = Checks{}, Hello{}, nil, nil, false, nil
 }
 

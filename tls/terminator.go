@@ -91,12 +91,9 @@ func (t *Terminator) Handshake(c net.Conn, deadline time.Time, checks Checks) (*
 	if err := c.SetDeadline(deadline); err != nil {
 		return nil, h.failed(err)
 	}
-	transport := c
-	if checks.Route != nil {
-		h.tap = &tap{Conn: c}
-		transport = h.tap
-	}
-	conn := &Conn{Conn: stdtls.Server(transport, t.base), transport: c}
+	conn := &Conn{tap: tap{Conn: c, remember: checks.Route != nil}}
+	h.tap = &conn.tap
+	conn.Conn = stdtls.Server(h.tap, t.base)
 	if err := conn.HandshakeContext(h); err != nil && h.routed == nil {
 		if h.refused {
 			c.SetWriteDeadline(deadline) //nolint:errcheck // it could be set before

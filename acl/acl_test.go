@@ -50,6 +50,14 @@ func TestParseEntry(t *testing.T) {
 		{"deny ::ffff:192.0.2.0/120", "deny 192.0.2.0 255.255.255.0", ""},
 		{"deny ::ffff:192.0.2.1/64", "deny ::ffff:192.0.2.1/64", `perhaps "deny ::/64" was meant`},
 		{"permit country se", "permit country SE", ""},
+		{"permit country Unknown", "permit country unknown", ""},
+		{"deny continent eu", "deny continent EU", ""},
+		{"deny asn 64500", "deny asn 64500", ""},
+		{"deny asn as4294967295", "deny asn 4294967295", ""},
+		{"permit file /etc/pen/office.txt", "permit file /etc/pen/office.txt", ""},
+		{"permit file a#b", `permit file "a#b"`, ""},
+		{"permit uid 0", "permit uid 0", ""},
+		{"deny gid 4294967294", "deny gid 4294967294", ""},
 		{"deny all", "deny all", ""},
 	}
 	for _, tt := range tests {
@@ -87,6 +95,24 @@ func TestParseEntryErrors(t *testing.T) {
 		{"deny country DEU", `"DEU" is not a code of two letters`},
 		{"deny country D1", `"D1" is not a code of two letters`},
 		{"deny country DE FR", `unexpected "FR"`},
+		{"deny country", "country without a code: expected two letters, as in country SE, or unknown"},
+		{"deny continent", "continent without a code: expected AF, AN, AS, EU, NA, OC or SA"},
+		{"deny continent SE", `continent "SE" is not one of AF, AN, AS, EU, NA, OC or SA`},
+		{"deny continent unknown", `continent "unknown" is not one of`},
+		{"deny asn", "asn without a number"},
+		{"deny asn 0", `asn "0" is not the number of an autonomous system, from 1 to 4294967295`},
+		{"deny asn AS", `asn "AS" is not`},
+		{"deny asn +1", `asn "+1" is not`},
+		{"deny asn 4294967296", `asn "4294967296" is not`},
+		{"deny asn 64500 64501", `unexpected "64501" after "deny asn 64500"`},
+		{"deny file", "file without a path"},
+		{`deny file a"b`, `file "a\"b": expected a path without double quotes`},
+		{"deny file a\x01", `file "a\x01": expected a path`},
+		{"permit uid", "uid without a number: expected one, as in uid 1000"},
+		{"permit gid", "gid without a number: expected one, as in gid 1000"},
+		{"permit uid root", `uid "root" is not a number from 0 to 4294967294; names are not looked up`},
+		{"permit gid -1", `gid "-1" is not a number`},
+		{"permit gid 4294967295", `gid "4294967295" is not a number`},
 		{"deny all of-them", `unexpected "of-them" after "deny all"`},
 	}
 	for _, tt := range tests {
@@ -104,6 +130,8 @@ func FuzzParseEntryIsReadBack(f *testing.F) {
 		"permit sni *.a.example", "deny sni none", "deny ja4 t13d1516h2_8daaf6152771_e5627efa2ab1", "permit client_cert any",
 		`permit client_cert subject CN=a\ b,O=#04,*`, "deny client_cert san *@a.example", "deny client_cert issuer cn=#*+O=*",
 		"permit client_cert spki 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+		"permit continent eu", "deny asn AS64500", "deny asn 4294967295", "deny country Unknown", "permit file /a#b", "deny file x",
+		"permit uid 0", "deny gid 4294967294",
 	} {
 		f.Add(s)
 	}
@@ -116,8 +144,9 @@ func FuzzParseEntryIsReadBack(f *testing.F) {
 		if err != nil || again != e {
 			t.Errorf("%q: %q reads back as %q, %v", line, e, again, err)
 		}
-		if _, err := Compile(List{e}, countries{}); err != nil {
-			t.Errorf("%q: %v", line, err)
+		_, err = CompileWith(List{e}, everything(countries{}))
+		if missing := e.Country != "" && e.Country != UnknownCountry && !(countries{}).KnowsCountry(e.Country); (err != nil) != missing {
+			t.Errorf("%q: compiled: %v", line, err)
 		}
 	})
 }

@@ -1,209 +1,226 @@
 package acl
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 )
 
-// Countries is what country entries ask: the ISO 3166 alpha-2 code, in upper
-// case, of the country that an address is in. Not ok means unknown, and an
-// unknown country matches no country entry.
-type Countries interface {
-	Country(netip.Addr) (code string, ok bool)
+// MaxEntries is how many entries a list may have. What the files of its entries
+// hold does not count.
+const MaxEntries = 100_000
+
+// Options is what entries need beside a list. The zero Options will do for lists
+// of addresses, peers, and what TLS clients say.
+type Options struct {
+	// Geography is asked about places; nil: there are no databases.
+	Geography Geography
+	// HasCountry, HasContinent and HasASN say which questions Geography has
+	// databases for at all. To compile an entry for which there is none is an error.
+	HasCountry, HasContinent, HasASN bool
+	// Files finds the content of a file by the path in an entry, as
+	// [FileStore.Load] does. nil: there are no files.
+	Files func(path string) (*FileSet, error)
 }
 
-// Compiled is a list in the form in which it is asked. It is immutable; nil
-// permits everybody.
+// Compiled is a list in the form in which it is asked. It does not change, but
+// for the counts of its verdicts, and may be asked by many goroutines at the same
+// time; nil permits everybody.
 type Compiled struct {
+	list         List
 	permit       []bool // what each entry does
 	fallback     bool   // for a client that no entry matches
 	unixFallback bool   // for such a client on a Unix socket
 	all          int    // the first entry that matches everybody; none if there is none
-	v4, v6       ranges // prefix entries and all
-	other        []rule // the entries about addresses that no range can hold, in order
+	v4           table4 // entries with addresses, files and all
+	v6           table6
+	masks        maskRules
+	place        placeRules
+	peer         peerRules
 	hello        helloRules
 	cert         certRules
-	countries    Countries
+	files        map[string]*FileSet // by the paths in entries
+	hits         hits                // of each entry, then of the default
 }
 
-// rule is an entry that is asked by itself: a country, or a mask with holes.
-type rule struct {
-	index      int
-	country    string
-	addr, mask netip.Addr
-}
-
-// Compile makes a list ready to be asked. It fails if the list has a country
-// entry and there is nobody to ask for countries: to skip the entry, as pen does
-// without its database, would let in whom it was written to keep out. It fails
-// as well if there is an entry that ParseEntry cannot have made.
+// Compile is CompileWith with countries alone, all of whose codes it believes.
+// nil: there is no database.
 func Compile(l List, c Countries) (*Compiled, error) {
-	compiled := &Compiled{
-		fallback: true, all: none, countries: c,
-		hello: helloRules{first: none, firstJA4: none}, cert: newCertRules(),
+	if c == nil {
+		return CompileWith(l, Options{})
+	}
+	return CompileWith(l, Options{Geography: onlyCountries{c}, HasCountry: true})
+}
+
+// CompileWith makes a list ready to be asked; l must not be changed afterwards.
+// It fails, with the entry in the error,
+//
+//   - if no database can answer what an entry asks: to skip it, as pen does
+//     without its database, would let in whom it was written to keep out;
+//   - for a country that is neither in ISO 3166 nor in a database;
+//   - for a file that cannot be read;
+//   - for an entry that [ParseEntry] cannot have made;
+//   - if there are more than MaxEntries.
+func CompileWith(l List, o Options) (*Compiled, error) {
+	if len(l) > MaxEntries {
+		return nil, fmt.Errorf("access list with %d entries: expected at most %d; more addresses fit into a file: acl N permit|deny file PATH", len(l), MaxEntries)
+	}
+	c := compiler{
+		files: o.Files,
+		Compiled: &Compiled{
+			list: l, permit: make([]bool, len(l)), fallback: true, all: none, hits: make(hits, len(l)+1),
+			place: newPlaceRules(o), peer: peerRules{first: none}, masks: maskRules{first: none},
+			hello: helloRules{first: none, firstJA4: none}, cert: newCertRules(),
+		},
+	}
+	for i, e := range l {
+		c.permit[i] = e.Permit
+		if err := c.add(e, i); err != nil {
+			return nil, fmt.Errorf("acl entry %q %v", e, err)
+		}
 	}
 	if len(l) > 0 {
-		compiled.fallback = !l[len(l)-1].Permit
+		c.fallback = !l[len(l)-1].Permit
 	}
-	var v4, v6 []span
-	for i, e := range l {
-		compiled.permit = append(compiled.permit, e.Permit)
-		switch {
-		case e.All:
-			v4 = append(v4, span{netip.PrefixFrom(netip.IPv4Unspecified(), 0), i})
-			v6 = append(v6, span{netip.PrefixFrom(netip.IPv6Unspecified(), 0), i})
-			compiled.all = min(compiled.all, i)
-		case e.Cert != "":
-			if err := compiled.cert.add(e, i); err != nil {
-				return nil, fmt.Errorf("acl entry %q: %v", e, err)
-			}
-		case e.Stage() == Hello:
-			compiled.hello.add(e, i)
-		case e.Country != "":
-			if c == nil {
-				return nil, fmt.Errorf("acl entry %q needs a database: --geoip FILE", e)
-			}
-			compiled.other = append(compiled.other, rule{index: i, country: e.Country})
-		case e.Warning() != "": // matches nobody, and yet may be the last entry
-		case !contiguous(e.Mask):
-			compiled.other = append(compiled.other, rule{index: i, addr: e.Addr, mask: e.Mask})
-		case e.Addr.Is4():
-			v4 = append(v4, span{netip.PrefixFrom(e.Addr, maskLen(e.Mask)), i})
-		default:
-			v6 = append(v6, span{netip.PrefixFrom(e.Addr, maskLen(e.Mask)), i})
+	c.unixFallback = c.fallback || c.Needs() == Address && c.peer.first == none
+	c.Compiled.v4, c.Compiled.v6 = newTable4(c.v4), newTable6(c.v6)
+	return c.Compiled, nil
+}
+
+// compiler is a list on its way.
+type compiler struct {
+	*Compiled
+	files func(path string) (*FileSet, error)
+	v4    []packed // prefixes, with the indices of their entries
+	v6    []prefix
+}
+
+// add adds an entry. Errors continue a sentence that begins with it.
+func (c *compiler) add(e Entry, index int) error {
+	switch {
+	case e.All:
+		c.addPrefix(netip.PrefixFrom(netip.IPv4Unspecified(), 0), index)
+		c.addPrefix(netip.PrefixFrom(netip.IPv6Unspecified(), 0), index)
+		c.all = min(c.all, index)
+	case e.Country != "" || e.Continent != "" || e.ASN != 0:
+		return c.place.add(e, index)
+	case e.File != "":
+		return c.addFile(e.File, index)
+	case e.Peer != "":
+		return c.peer.add(e, index)
+	case e.Cert != "":
+		if err := c.cert.add(e, index); err != nil {
+			return fmt.Errorf("cannot be asked: %v", err)
+		}
+	case e.Stage() == Hello:
+		c.hello.add(e, index)
+	case !e.Addr.IsValid() || e.Addr.BitLen() != e.Mask.BitLen():
+		return errors.New("asks for nothing, or for an address and a mask of different families")
+	case e.Warning() != "": // matches nobody, and yet may be the last entry
+	case !contiguous(e.Mask):
+		c.masks.add(e, index)
+	default:
+		c.addPrefix(netip.PrefixFrom(e.Addr, maskLen(e.Mask)), index)
+	}
+	return nil
+}
+
+func (c *compiler) addPrefix(p netip.Prefix, index int) {
+	span := newPrefix(addressOf(p.Addr()), p.Bits(), index)
+	if p.Addr().Is4() {
+		c.v4 = append(c.v4, span.packed())
+		return
+	}
+	c.v6 = append(c.v6, span)
+}
+
+func (c *compiler) addFile(path string, index int) error {
+	f := c.Compiled.files[path]
+	if f == nil {
+		if c.files == nil {
+			return errors.New("needs a file, and there are none here")
+		}
+		var err error
+		if f, err = c.files(path); err != nil {
+			return fmt.Errorf("cannot be asked: %v", err)
+		}
+		keepFirst(&c.Compiled.files, path, f)
+	}
+	c.v4 = slices.Grow(c.v4, len(f.v4))
+	for _, p := range f.v4 {
+		c.v4 = append(c.v4, p.prefix().tagged(index).packed())
+	}
+	c.v6 = slices.Grow(c.v6, len(f.v6))
+	for _, p := range f.v6 {
+		c.v6 = append(c.v6, p.tagged(index))
+	}
+	return nil
+}
+
+// Files are the paths in entries, and what the list was compiled from for each.
+// As long as Options.Files has the same sets for them, and the rest is the same,
+// there is no need to compile again.
+func (l *Compiled) Files() iter.Seq2[string, *FileSet] {
+	if l == nil {
+		return maps.All[map[string]*FileSet](nil)
+	}
+	return maps.All(l.files)
+}
+
+// address is the first entry that matches by address, place or peer; none if
+// there is none.
+func (l *Compiled) address(c *Client) int {
+	match := l.all
+	if c.Addr.IsValid() {
+		addr := c.Addr.Unmap().WithZone("")
+		if addr.Is4() {
+			match = l.masks.earlier(addr, l.v4.find(addr))
+		} else {
+			match = l.v6.find(addr)
+		}
+		match = l.place.earlier(addr, match)
+	}
+	return l.peer.earlier(c, match)
+}
+
+// maskRules are the entries whose IPv4 masks have holes, which no range can hold.
+type maskRules struct {
+	first int // none if there are none
+	masks []maskRule
+}
+
+// maskRule is one mask: by masked address, the first entry.
+type maskRule struct {
+	mask  netip.Addr
+	first int
+	addrs map[netip.Addr]int
+}
+
+func (r *maskRules) add(e Entry, index int) {
+	r.first = min(r.first, index)
+	for i := range r.masks {
+		if r.masks[i].mask == e.Mask {
+			keepFirst(&r.masks[i].addrs, e.Addr, index)
+			return
 		}
 	}
-	compiled.v4, compiled.v6 = newRanges(v4), newRanges(v6)
-	compiled.unixFallback = compiled.fallback || compiled.Needs() == Address
-	return compiled, nil
+	r.masks = append(r.masks, maskRule{e.Mask, index, map[netip.Addr]int{e.Addr: index}})
 }
 
-// address is the first entry that matches by address or country, none if there
-// is none.
-func (l *Compiled) address(addr netip.Addr) int {
-	if !addr.IsValid() {
-		return l.all
-	}
-	addr = addr.Unmap().WithZone("")
-	table := l.v6
-	if addr.Is4() {
-		table = l.v4
-	}
-	return l.earlier(addr, table.find(addr))
-}
-
-// earlier finds the first of the other entries that matches, if it stands before
+// earlier finds the first of these entries that matches, if it stands before
 // entry match; otherwise it is match.
-func (l *Compiled) earlier(addr netip.Addr, match int) int {
-	var code string
-	var known, asked bool
-	for i := range l.other {
-		r := &l.other[i]
-		if r.index > match {
+func (r *maskRules) earlier(addr netip.Addr, match int) int {
+	for i := range r.masks {
+		m := &r.masks[i]
+		if m.first >= match {
 			break
 		}
-		if r.country == "" {
-			if addr.Is4() && and(addr, r.mask) == r.addr {
-				return r.index
-			}
-			continue
-		}
-		if !asked {
-			code, known = l.countries.Country(addr)
-			asked = true
-		}
-		if known && code == r.country {
-			return r.index
+		if i, ok := m.addrs[and(addr, m.mask)]; ok {
+			match = min(match, i)
 		}
 	}
 	return match
-}
-
-// none is greater than every index: no entry.
-const none = int(^uint(0) >> 1)
-
-// span is a prefix and the index of its entry.
-type span struct {
-	netip.Prefix
-	index int
-}
-
-// ranges maps each address of one family to the first entry with a prefix that
-// holds it: first[i] from starts[i] to the address before starts[i+1].
-type ranges struct {
-	starts []netip.Addr
-	first  []int
-}
-
-// find is the index of the entry, none if there is none.
-func (t ranges) find(addr netip.Addr) int {
-	i, exact := slices.BinarySearchFunc(t.starts, addr, netip.Addr.Compare)
-	if exact {
-		return t.first[i]
-	}
-	if i == 0 {
-		return none
-	}
-	return t.first[i-1]
-}
-
-// newRanges works from the lowest address to the highest. Of two prefixes one
-// holds the other or they are apart, so those that hold the current address form
-// a stack; the smallest index on it decides.
-func newRanges(spans []span) ranges {
-	slices.SortFunc(spans, func(a, b span) int {
-		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()), cmp.Compare(a.index, b.index))
-	})
-	var t ranges
-	var open []span // outermost first; index is the smallest so far
-	closeUntil := func(addr netip.Addr) {
-		for len(open) > 0 && !open[len(open)-1].Contains(addr) {
-			top := open[len(open)-1]
-			open = open[:len(open)-1]
-			if end := lastOf(top.Prefix).Next(); end.IsValid() {
-				t.add(end, decider(open))
-			}
-		}
-	}
-	for _, s := range spans {
-		closeUntil(s.Addr())
-		s.index = min(s.index, decider(open))
-		open = append(open, s)
-		t.add(s.Addr(), s.index)
-	}
-	closeUntil(netip.Addr{})
-	return t
-}
-
-// decider is the entry that the prefixes in open come down to.
-func decider(open []span) int {
-	if len(open) == 0 {
-		return none
-	}
-	return open[len(open)-1].index
-}
-
-// add begins a range; a later one with the same start replaces it, and one that
-// changes nothing is left out.
-func (t *ranges) add(start netip.Addr, index int) {
-	if n := len(t.starts); n > 0 && t.starts[n-1] == start {
-		t.starts, t.first = t.starts[:n-1], t.first[:n-1]
-	}
-	if n := len(t.first); n > 0 && t.first[n-1] == index {
-		return
-	}
-	t.starts, t.first = append(t.starts, start), append(t.first, index)
-}
-
-// lastOf is the last address of a prefix.
-func lastOf(p netip.Prefix) netip.Addr {
-	bytes := p.Addr().AsSlice()
-	mask := maskOf(p.Bits(), p.Addr().BitLen()).AsSlice()
-	for i := range bytes {
-		bytes[i] |= ^mask[i]
-	}
-	last, _ := netip.AddrFromSlice(bytes)
-	return last
 }

@@ -26,12 +26,12 @@ func (r *helloRules) add(e Entry, index int) {
 }
 
 // keepFirst sets m[key], unless an entry further up has.
-func keepFirst[K comparable](m *map[K]int, key K, index int) {
+func keepFirst[K comparable, V any](m *map[K]V, key K, value V) {
 	if *m == nil {
-		*m = map[K]int{}
+		*m = map[K]V{}
 	}
 	if _, ok := (*m)[key]; !ok {
-		(*m)[key] = index
+		(*m)[key] = value
 	}
 }
 

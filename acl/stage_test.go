@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -96,7 +97,7 @@ type who struct {
 }
 
 // matchesClient is an entry's rule, in one line each.
-func matchesClient(e Entry, c *who, db Countries) bool {
+func matchesClient(e Entry, c *who, db Geography) bool {
 	switch {
 	case e.Cert == CertNone:
 		return c.Cert == nil
@@ -117,27 +118,33 @@ func matchesClient(e Entry, c *who, db Countries) bool {
 		return label != "" && "*."+rest == e.SNI
 	case e.SNI != "":
 		return c.Name == e.SNI
+	case e.Peer != "" && !c.Unix:
+		return !c.Addr.IsValid()
+	case e.Peer == PeerUID:
+		return c.UID == e.ID
+	case e.Peer == PeerGID:
+		return c.GID == e.ID
 	case !c.Addr.IsValid():
 		return e.All
 	}
 	return matches(e, c.Addr, db)
 }
 
-// decideNaively is the rule as it is stated: entry by entry.
-func decideNaively(l List, c *who, db Countries, known Stage) (permit, decided bool) {
-	addressOnly := true
+// judgeNaively is the rule as it is stated: entry by entry.
+func judgeNaively(l List, c *who, db Geography, known Stage) Verdict {
+	unixToo := false // entries can be about a client without an address
 	for _, e := range l {
-		addressOnly = addressOnly && e.Stage() == Address
+		unixToo = unixToo || e.Stage() != Address || e.Peer != ""
 	}
-	for _, e := range l {
+	for i, e := range l {
 		if e.Stage() > known {
-			return false, false
+			return Verdict{Entry: -1}
 		}
 		if matchesClient(e, c, db) {
-			return e.Permit, true
+			return Verdict{e.Permit && (e.Peer == "" || c.Unix), true, i}
 		}
 	}
-	return len(l) == 0 || !l[len(l)-1].Permit || !c.Addr.IsValid() && addressOnly, true
+	return Verdict{len(l) == 0 || !l[len(l)-1].Permit || !c.Addr.IsValid() && !unixToo, true, -1}
 }
 
 // people are certificates with the common names that anyEntry asks for.
@@ -160,7 +167,9 @@ var (
 
 func anyEntry(rng *rand.Rand, people []who) Entry {
 	e := Entry{Permit: rng.IntN(2) == 0}
-	switch rng.IntN(9) {
+	switch rng.IntN(10) {
+	case 9:
+		e.Peer, e.ID = []PeerField{PeerUID, PeerGID}[rng.IntN(2)], rng.Uint32N(3)
 	case 0, 1:
 		e.SNI = []string{"a.example", "*.example", "*.a.example", noName}[rng.IntN(4)]
 	case 2:
@@ -191,49 +200,103 @@ func TestVerdictsAreThoseOfThePlainLoopAndStay(t *testing.T) {
 		for range rng.IntN(10) {
 			l = append(l, anyEntry(rng, people))
 		}
-		compiled, err := Compile(l, database)
-		if err != nil {
-			t.Fatal(err)
-		}
+		compiled := compile(t, l, database)
+		want := make([]uint64, len(l)+1)
 		for range 30 {
 			c := people[rng.IntN(len(people))]
-			if rng.IntN(6) > 0 {
+			if rng.IntN(5) > 0 {
 				c.Addr = randomAddr(rng)
-				database[c.Addr] = []string{"SE", "NO", "FI"}[rng.IntN(3)]
+				if rng.IntN(4) > 0 {
+					database[c.Addr] = []string{"SE", "NO", "FI"}[rng.IntN(3)]
+				}
+			}
+			if rng.IntN(4) == 0 {
+				c.Unix, c.UID, c.GID = true, rng.Uint32N(4), rng.Uint32N(4)
 			}
 			c.Name, c.ja4 = someNames[rng.IntN(len(someNames))], somePrints[rng.IntN(len(somePrints))]
-			checkStages(t, l, compiled, &c, database)
+			checkStages(t, l, compiled, &c, database, want)
+			checkExplanation(t, l, compiled, &c)
+		}
+		if got := compiled.Hits(); !slices.Equal(got, want) {
+			t.Fatalf("%v: hits %v, want %v", l, got, want)
 		}
 	}
 }
 
-func checkStages(t *testing.T, l List, compiled *Compiled, c *who, db Countries) {
+// checkStages asks at each stage, and counts in hits what should be counted.
+func checkStages(t *testing.T, l List, compiled *Compiled, c *who, db Geography, hits []uint64) {
 	t.Helper()
-	asked := 0
-	var before [2]bool
+	before := Verdict{}
 	for known := range Certificate + 1 {
-		asked = 0
-		client := Client{Addr: c.Addr} // what is not known yet is not there
+		asked := 0
+		client := c.Client // what is not known yet is not there
+		client.Name, client.Cert = "", nil
 		if known >= Hello {
 			client.Name, client.JA4 = c.Name, func() string { asked++; return c.ja4 }
 		}
 		if known >= Certificate {
 			client.Cert = c.Cert
 		}
-		permit, decided := compiled.Decide(&client, known)
-		wantPermit, wantDecided := decideNaively(l, c, db, known)
-		if permit != wantPermit || decided != wantDecided {
-			t.Fatalf("%v: %+v: at %s: got %t, %t, want %t, %t", l, c, known, permit, decided, wantPermit, wantDecided)
+		got, want := compiled.Judge(&client, known), judgeNaively(l, c, db, known)
+		if got != want {
+			t.Fatalf("%v: %+v: at %s: got %+v, want %+v", l, c, known, got, want)
 		}
-		if before[1] && before != [2]bool{permit, decided} {
+		if want.Decided {
+			hits[(want.Entry+len(hits))%len(hits)]++
+		}
+		if before.Decided && before != got {
 			t.Fatalf("%v: %+v: at %s the verdict changed", l, c, known)
 		}
-		if before = [2]bool{permit, decided}; known >= compiled.Needs() && !decided {
+		if before = got; known >= compiled.Needs() && !got.Decided {
 			t.Fatalf("%v: %+v: not decided at %s", l, c, known)
 		}
 		if asked > 1 || asked == 1 && compiled.hello.firstJA4 == none {
 			t.Fatalf("%v: fingerprint computed %d times", l, asked)
 		}
+	}
+}
+
+// checkExplanation holds what is explained to what is decided. Explain has no way
+// to say that a client has shown no certificate or has no fingerprint.
+func checkExplanation(t *testing.T, l List, compiled *Compiled, c *who) {
+	t.Helper()
+	if c.Name == noName {
+		return // which means something else there
+	}
+	client := c.Client
+	client.JA4 = func() string { return c.ja4 }
+	var verdict Verdict
+	stage := Address
+	for stage = range Certificate + 1 {
+		if verdict = compiled.Judge(&client, stage); verdict.Decided {
+			break
+		}
+	}
+	compiled.hits[(verdict.Entry+len(compiled.hits))%len(compiled.hits)].Add(^uint64(0))
+	if client.Name == "" {
+		client.Name = noName
+	}
+	want := "denied"
+	if verdict.Permit {
+		want = "permitted"
+	}
+	text := compiled.Explain(&client)
+	switch {
+	case len(l) == 0:
+		want = "the list has no entries: everybody is permitted\n"
+	case strings.Contains(text, "is open"):
+		want = "" // what is not known may change all
+		if c.ja4 != "" && client.Cert != nil {
+			t.Fatalf("%v: %+v: open entries:\n%s", l, c, text)
+		}
+	default:
+		want += "; decided at the stage: " + stage.String() + "\n"
+	}
+	if verdict.Entry >= 0 && want != "" && !strings.Contains(text, fmt.Sprintf("entry %d, %q, matches: ", verdict.Entry+1, l[verdict.Entry])) {
+		t.Fatalf("%v: %+v: %+v is not explained:\n%s", l, c, verdict, text)
+	}
+	if !strings.HasSuffix(text, want) {
+		t.Fatalf("%v: %+v: want %q:\n%s", l, c, want, text)
 	}
 }
 

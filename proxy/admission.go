@@ -55,7 +55,7 @@ func (c *connection) mayValidate() bool {
 
 // checks is what is asked during this connection's handshake.
 func (c *connection) checks() tls.Checks {
-	checks := tls.Checks{NeedsValidation: !c.admit(acl.Address)}
+	checks := tls.Checks{Profile: c.snap.profile, NeedsValidation: !c.admit(acl.Address)}
 	if c.snap.needs(acl.Hello) {
 		checks.Hello = c.checkHello
 	}
@@ -81,8 +81,9 @@ func (c *connection) checkHello(h *tls.Hello) error {
 func (c *connection) checkCertificate(ctx context.Context, chains [][]*x509.Certificate) error {
 	var failed error
 	for _, chain := range chains {
-		if failed = c.p.revocation.Check(ctx, chain, time.Now()); failed == nil {
+		if failed = c.p.revocation.Check(ctx, c.snap.revocation, chain, time.Now()); failed == nil {
 			c.asker.who.Cert = chain[0]
+			c.shownChain.Store(&chain)
 			break
 		}
 	}
@@ -97,19 +98,19 @@ func (c *connection) checkCertificate(ctx context.Context, chains [][]*x509.Cert
 
 // identify takes down what the handshake has shown of the client.
 func (c *connection) identify(t *tls.Conn) error {
-	info := t.Info()
-	c.asker.who.Name = info.ServerName
+	c.asker.who.Name = t.Info().ServerName
 	if !c.snap.asksForCertificates() {
 		return nil
 	}
-	if len(info.PeerChain) > 0 {
-		c.shownCert.Store(info.PeerChain[0])
-		if c.p.revocation.Denied(info.PeerChain[0]) { // since it was asked about, and before whoever denied it could see it here
-			return errors.New("the client's certificate has just been denied")
-		}
+	var chain []*x509.Certificate
+	if shown := c.shownChain.Load(); shown != nil {
+		chain = *shown
+	}
+	if c.p.revocation.Denied(chain) { // since it was asked about, and before whoever denied it could see it here
+		return errors.New("the client's certificate has just been denied")
 	}
 	if c.snap.HTTP {
-		c.identity = httpx.IdentityFields(withoutAnchor(info.PeerChain), c.snap.Identity.Standard, c.snap.Identity.Classic)
+		c.identity = httpx.IdentityFields(withoutAnchor(chain), c.snap.Identity.Standard, c.snap.Identity.Classic)
 	}
 	return nil
 }
@@ -125,8 +126,8 @@ func withoutAnchor(chain []*x509.Certificate) []*x509.Certificate {
 // endDenied ends the connections of clients whose certificates are denied from now on.
 func (p *Proxy) endDenied() {
 	p.slots.each(func(c *connection) {
-		if cert := c.shownCert.Load(); cert != nil && p.revocation.Denied(cert) {
-			p.log.Warn("connection ended: the client's certificate is denied", "serial", fmt.Sprintf("%x", cert.SerialNumber))
+		if chain := c.shownChain.Load(); chain != nil && p.revocation.Denied(*chain) {
+			p.log.Warn("connection ended: the client's certificate is denied", "serial", fmt.Sprintf("%x", (*chain)[0].SerialNumber))
 			c.abort()
 		}
 	})

@@ -20,26 +20,27 @@ type authority struct {
 	manager atomic.Pointer[acme.Manager]
 	running chan struct{} // closed when there is a manager to run
 
-	secret kept // the key of the external account
-	roots  kept // what the authority's own server is verified against
+	files kept // the key of the external account, and what the authority's own server is verified against
 }
 
-// kept is a file as it was read last: by root, perhaps, and out of reach since (-u, -j).
-type kept struct{ path, content string }
+// kept is files as they were read last: by root, perhaps, and out of reach since (-u, -j). Every one that was named stays, for an update
+// that fails goes back to the one before.
+type kept map[string]string
 
-func (k *kept) read(path string) (string, error) {
+func (k kept) read(path string) (string, error) {
 	content, err := os.ReadFile(path)
-	switch {
-	case err == nil:
-		k.path, k.content = path, string(content)
-	case path != k.path:
-		return "", err
+	if err == nil {
+		k[path] = string(content)
+		return k[path], nil
 	}
-	return k.content, nil
+	if had, ok := k[path]; ok {
+		return had, nil
+	}
+	return "", err
 }
 
 func newAuthority(log *slog.Logger) *authority {
-	return &authority{log: log, running: make(chan struct{})}
+	return &authority{log: log, running: make(chan struct{}), files: kept{}}
 }
 
 // use puts a configuration into force. An error changes nothing. The caller holds the proxy's lock.
@@ -72,12 +73,12 @@ func (a *authority) wanted(c *Config) (acme.Config, error) {
 	}
 	var err error
 	if wanted.CARoots != "" {
-		if wanted.CARootsPEM, err = a.roots.read(wanted.CARoots); err != nil {
+		if wanted.CARootsPEM, err = a.files.read(wanted.CARoots); err != nil {
 			return wanted, fmt.Errorf("ACME CA's roots: %v", err)
 		}
 	}
 	if c.ACMESecretFile != "" {
-		secret, err := a.secret.read(c.ACMESecretFile)
+		secret, err := a.files.read(c.ACMESecretFile)
 		if err != nil {
 			return wanted, fmt.Errorf("ACME: the file with the key of the external account cannot be read: %v", err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"edgepen/certs"
 	"edgepen/certs/ech"
+	"edgepen/certs/revoke"
 	"edgepen/certs/staple"
 	"edgepen/tls"
 	"edgepen/tls/upstream"
@@ -24,7 +25,8 @@ func (s *snapshot) loadCertificates(p *Proxy, old *snapshot) error {
 		return nil
 	}
 	options := s.tlsOptions()
-	if old.profile != nil && s.Certificates.Equal(old.Certificates) && options == old.tlsOptions() && s.ECHName == old.ECHName {
+	if old.profile != nil && s.Certificates.Equal(old.Certificates) && options == old.tlsOptions() && s.ECHName == old.ECHName &&
+		s.usesACME() == old.usesACME() {
 		s.profile, s.certs = old.profile, old.certs
 		return nil
 	}
@@ -37,7 +39,10 @@ func (s *snapshot) loadCertificates(p *Proxy, old *snapshot) error {
 		return err
 	}
 	s.certs = set
-	material := tls.Material{Set: set, More: p.acme.forName, Validation: p.acme.validation, Obtain: p.acme.obtain}
+	material := tls.Material{Set: set, Validation: p.acme.validation}
+	if s.usesACME() || s.Certificates.Empty() { // empty: all there is to do may be to pass clients on
+		material.More, material.Obtain = p.acme.forName, p.acme.obtain
+	}
 	s.profile, err = tls.NewProfile(material, options)
 	return err
 }
@@ -107,13 +112,27 @@ func (s *snapshot) notices() []string {
 
 // keepCertificates tells those who look after the certificates what there is to look after.
 func (p *Proxy) keepCertificates(s *snapshot) {
-	p.terminator.Use(s.profile)
-	policy := s.CRL
-	if !policy.Fetch && len(s.certs.Revoked) == 0 {
-		policy.Mode = 0 // there is nothing to ask
+	p.revocation.Use(s.revocation)
+	if s.profile == nil {
+		p.staples.Keep(nil, false)
+		return
 	}
-	p.revocation.Use(s.certs.Revoked, s.DeniedCerts, policy)
+	p.terminator.Use(s.profile)
 	p.keepStaples(s)
+}
+
+// ruleOnRevocation makes the rules that belong to the CAs of the profile: whoever was let in by the one is never held against others.
+func (s *snapshot) ruleOnRevocation() error {
+	var lists []*revoke.List
+	if s.certs != nil {
+		lists = s.certs.Revoked
+	}
+	policy := s.CRL
+	if !s.asksForCertificates() || !policy.Fetch && len(lists) == 0 {
+		policy.Mode = revoke.Off // there is nothing to ask
+	}
+	s.revocation = revoke.NewRules(lists, s.DeniedCerts, policy)
+	return nil
 }
 
 // keepStaples has OCSP responses kept for all certificates.

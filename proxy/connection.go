@@ -27,14 +27,14 @@ type connection struct {
 	shown       string     // the same for people and logs
 	port        uint16
 	asker       asker
-	decided     bool                             // client_acl has decided
-	denied      bool                             // against the client
-	shownCert   atomic.Pointer[x509.Certificate] // the client's certificate; nil: none
-	identity    string                           // what servers are told about it
-	routed      *backend.Set                     // where the connection is passed on to without ending TLS; nil: it is not
-	known       *backend.Client                  // the client's entry in the table
-	server      *backend.Server                  // nil: none at present
-	serverShown string                           // its address, for the log
+	decided     bool                                // client_acl has decided
+	denied      bool                                // against the client
+	shownChain  atomic.Pointer[[]*x509.Certificate] // the client's certificate and what it was found good by; nil: none
+	identity    string                              // what servers are told about it
+	routed      *backend.Set                        // where the connection is passed on to without ending TLS; nil: it is not
+	known       *backend.Client                     // the client's entry in the table
+	server      *backend.Server                     // nil: none at present
+	serverShown string                              // its address, for the log
 	aborted     atomic.Bool
 	serverEnd   atomic.Pointer[serverEnd]
 	tunnel      atomic.Pointer[relay.RawRelay] // nil: none at present

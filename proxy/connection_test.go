@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -303,5 +304,18 @@ func TestReloadKeepsSelfSignedAfterAChange(t *testing.T) {
 	}
 	if made() != before {
 		t.Error("the certificate was made anew")
+	}
+}
+
+// TestUnnamedECH: clients with an outdated ECH configuration are told of the new one under a certificate for the public name only.
+func TestUnnamedECH(t *testing.T) {
+	for name, warns := range map[string]bool{"localhost": true, "localhost,cover.example": false} {
+		_, log := start(t, func(c *Config) {
+			c.Certificates.SelfSigned = name
+			c.Certificates.ECHKeys, c.ECHName = filepath.Join(t.TempDir(), "ech.pem"), "cover.example"
+		})
+		if strings.Contains(log.String(), "no certificate for cover.example") != warns {
+			t.Errorf("a certificate for %s: the log says %q", name, log.String())
+		}
 	}
 }

@@ -64,6 +64,9 @@ func (f *failures) record(client, listener string, err error) {
 	} else if errors.Is(err, io.EOF) {
 		level = slog.LevelInfo
 	}
+	if !f.log.Enabled(context.Background(), level) { // what nobody reads takes no other's place
+		return
+	}
 	unsaid, ok := f.allow(time.Now())
 	if !ok {
 		return

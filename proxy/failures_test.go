@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -39,4 +40,18 @@ func TestFailuresAreRecordedWithinLimits(t *testing.T) {
 			t.Errorf("%d are recorded an hour later, want %d", got, failuresAtOnce)
 		}
 	})
+}
+
+// TestUnreadFailuresTakeNoPlace: who looks whether the port is open, as health checks do several times a second, is recorded at a level that
+// most do not read, and then leaves the records to others.
+func TestUnreadFailuresTakeNoPlace(t *testing.T) {
+	var b bytes.Buffer
+	f := newFailures(slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	for range 2 * failuresAtOnce {
+		f.record("192.0.2.1", "443", io.EOF)
+	}
+	f.record("192.0.2.2", "443", errors.New("bad"))
+	if got := b.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "client=192.0.2.2") || strings.Contains(got, "unrecorded") {
+		t.Errorf("recorded:\n%s", got)
+	}
 }

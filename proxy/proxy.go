@@ -191,11 +191,7 @@ func (p *Proxy) openNew(c Config, next *snapshot, again bool) (traffic *trafficl
 // publish lets connections see a snapshot.
 func (p *Proxy) publish(s *snapshot) {
 	old := p.now.Swap(s)
-	if s.profile != nil {
-		p.keepCertificates(s)
-	} else {
-		p.staples.Keep(nil, false)
-	}
+	p.keepCertificates(s)
 	if old != nil && !slices.Equal(old.DeniedCerts, s.DeniedCerts) {
 		p.endDenied()
 	}

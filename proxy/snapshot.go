@@ -7,6 +7,7 @@ import (
 
 	"edgepen/acl"
 	"edgepen/certs"
+	"edgepen/certs/revoke"
 	"edgepen/geo"
 	"edgepen/proxy/backend"
 	"edgepen/tls"
@@ -20,11 +21,12 @@ type snapshot struct {
 	lists map[int]*acl.Compiled
 	geo   *geo.DB // nil: none
 
-	certs    *certs.Set              // nil: no TLS
-	profile  *tls.Profile            // the same
-	upstream *upstream.Client        // nil: no TLS to the servers
-	routes   map[string]*backend.Set // clients passed on without ending TLS, by name; nil: none
-	stage    acl.Stage               // what the access lists ask about at the latest
+	certs      *certs.Set              // nil: no TLS
+	profile    *tls.Profile            // the same
+	revocation *revoke.Rules           // what clients' certificates are held against
+	upstream   *upstream.Client        // nil: no TLS to the servers
+	routes     map[string]*backend.Set // clients passed on without ending TLS, by name; nil: none
+	stage      acl.Stage               // what the access lists ask about at the latest
 }
 
 // permits asks an access list about an address; a list with no entries permits all. The zero Addr is a peer on a Unix socket.
@@ -81,6 +83,7 @@ func (p *Proxy) compile(c Config, old *snapshot, again bool, addresses resolver)
 		func() error { return s.openGeo(old) },
 		func() error { return s.compileLists(old) },
 		func() error { return s.loadCertificates(p, old) },
+		s.ruleOnRevocation,
 		func() error { return s.loadUpstream(p, old) },
 		func() error { return p.compileSet(s, addresses) },
 		func() error { return p.compileRoutes(s, addresses) },

@@ -88,7 +88,9 @@ func handshakeOf(chi *stdtls.ClientHelloInfo) *handshake {
 // current is the handshake's Profile, the same to the end; nil: none.
 func (h *handshake) current() *Profile {
 	if !h.loaded {
-		h.profile, h.loaded = h.t.current(), true
+		if h.profile, h.loaded = h.checks.Profile, true; h.profile == nil {
+			h.profile = h.t.current()
+		}
 	}
 	return h.profile
 }

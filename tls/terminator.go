@@ -21,9 +21,10 @@ type Terminator struct {
 	alerts  map[string]string // the reason for each text of a client's alert
 }
 
-// NewTerminator makes a Terminator. Each handshake calls current once, after
-// the ClientHello has come, from its own goroutine; the Profile it returns is
-// the handshake's to the end. Nil means that no certificate is there yet.
+// NewTerminator makes a Terminator. A handshake whose Checks bring no Profile
+// calls current once, after the ClientHello has come, from its own goroutine;
+// the Profile it returns is the handshake's to the end. Nil means that no
+// certificate is there yet.
 func NewTerminator(current func() *Profile) *Terminator {
 	return &Terminator{
 		current: current,
@@ -61,6 +62,10 @@ func (t *Terminator) ring(p *Profile) *keyring {
 // The functions are called from the goroutine of the handshake. None is called
 // for a pending ACME validation.
 type Checks struct {
+	// Profile is how the handshake is done; nil: as is current when the
+	// ClientHello has come. What is checked here and what the Profile asks for
+	// are often halves of one rule, and so have to be of one time.
+	Profile *Profile
 	// Hello is asked before any key is used; its error ends the handshake
 	// with the alert access_denied. The Hello is the handshake's own, empty
 	// once Handshake has succeeded.

@@ -172,7 +172,7 @@ func (a *authority) reload() {
 
 // fail reports that name got no certificate, and when it is tried again.
 func (a *authority) fail(name string, err error, failures int, wait time.Duration) {
-	a.log.Warn("certificate not obtained", "name", name, "ca", a.id.directory, "why", words(err), "again in", wait.Round(time.Second))
+	a.log.Warn("certificate not obtained", "name", name, "ca", a.id.directory, "why", words(err), "retry_in", wait.Round(time.Second))
 	a.m.mu.Lock()
 	defer a.m.mu.Unlock()
 	a.m.failed[name] = failure{words(err), failures + 1, time.Now().Add(wait)}
@@ -238,7 +238,7 @@ func (a *authority) renewalFailed(name string, err error) {
 		until = e.certs[0].Leaf().NotAfter.Format(time.RFC3339)
 	}
 	a.log.Warn("certificate not renewed", "name", name, "ca", a.id.directory, "why", words(err), "until", until,
-		"again in", fmt.Sprintf("%v or more", a.m.pace.check))
+		"retry_in", fmt.Sprintf("%v or more", a.m.pace.check))
 	a.m.mu.Lock()
 	defer a.m.mu.Unlock()
 	a.m.failed[name] = failure{words(err), a.m.failed[name].count + 1, time.Time{}}

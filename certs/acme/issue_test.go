@@ -125,7 +125,7 @@ func testFallback(t *testing.T, f *front, p *acmetest.Pebble) {
 	f.mu.Lock()
 	f.m, _ = manager(t, Config{}) // answers nothing
 	f.mu.Unlock()
-	log.line(t, "level=WARN", "certificate not obtained", "name=b.example", "tls-alpn-01: ", "; http-01: ", "again in", "(unauthorized)")
+	log.line(t, "level=WARN", "certificate not obtained", "name=b.example", "tls-alpn-01: ", "; http-01: ", "retry_in", "(unauthorized)")
 	if status := other.Status(); len(status) != 1 || status[0].Error == "" || status[0].Next.IsZero() || !status[0].Until.IsZero() {
 		t.Errorf("status %+v", status)
 	}
@@ -262,7 +262,7 @@ func testOnDemand(t *testing.T, f *front, p *acmetest.Pebble) {
 			t.Error("blocked.example was obtained")
 		}
 	}
-	log.line(t, "level=WARN", "not obtained on demand", "name=blocked.example", "why=", "not again for")
+	log.line(t, "level=WARN", "not obtained on demand", "name=blocked.example", "why=", "retry_in")
 	m.mu.Lock()
 	if tries := len(m.demand.begun) - begun; tries != 1 {
 		t.Errorf("blocked.example was tried %d times at once", tries)
@@ -403,7 +403,7 @@ func TestRenewal(t *testing.T) {
 		t.Error("the same certificate again")
 	}
 	p.Stop()
-	log.line(t, "level=WARN", "certificate not renewed", "name="+name, "refused", "until=", "again in")
+	log.line(t, "level=WARN", "certificate not renewed", "name="+name, "refused", "until=", "retry_in")
 	if m.ForName(name) == nil {
 		t.Error("what could not be renewed is not served any more")
 	}
@@ -421,7 +421,7 @@ func TestCAAway(t *testing.T) {
 	l.Close()
 	m, log := manager(t, c)
 	f.run(t, m)
-	line := log.line(t, "level=WARN", "certificate not obtained", "name=a.example", c.CA, "connection refused", "again in")
+	line := log.line(t, "level=WARN", "certificate not obtained", "name=a.example", c.CA, "connection refused", "retry_in")
 	if strings.Contains(line, "performing request") {
 		t.Errorf("many words: %s", line)
 	}

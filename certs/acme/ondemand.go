@@ -63,7 +63,7 @@ func (m *Manager) begin(name string, now time.Time) <-chan struct{} {
 	if len(m.demand.begun) >= demandPerHour || len(m.served.all()) >= demandTotal+len(m.want.names) {
 		if now.Sub(m.demand.warned) >= time.Hour {
 			m.demand.warned = now
-			m.log.Warn("no more certificates are obtained on demand for now", "name", name, "in an hour", demandPerHour, "in all", demandTotal)
+			m.log.Warn("no more certificates are obtained on demand for now", "name", name, "limit_per_hour", demandPerHour, "limit", demandTotal)
 		}
 		return nil
 	}
@@ -120,7 +120,7 @@ func (a *authority) obtainOnDemand(name string) {
 	count := a.m.demand.failed[name].count
 	wait := a.m.pace.retry(count)
 	a.m.demand.failed[name] = failure{words(err), count + 1, time.Now().Add(wait)}
-	a.log.Warn("certificate not obtained on demand", "name", name, "ca", a.id.directory, "why", words(err), "not again for", wait.Round(time.Second))
+	a.log.Warn("certificate not obtained on demand", "name", name, "ca", a.id.directory, "why", words(err), "retry_in", wait.Round(time.Second))
 }
 
 // sweep renews the certificates on demand that are due and were used since

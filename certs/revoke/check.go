@@ -70,48 +70,57 @@ func (u *Unknown) Error() string {
 	return fmt.Sprintf("cannot tell whether certificate %s (serial %s of %s) is revoked: %s", u.Subject, u.Serial, u.Issuer, u.Why)
 }
 
-// rules is what Use was given, compiled. It is immutable.
-type rules struct {
+// Rules is what a certificate is held against, made ready for that. It is
+// immutable.
+type Rules struct {
 	byIssuer map[string][]*List // by the issuer's name as encoded
 	lists    []*List
 	denials  denials
 	policy   Policy
 }
 
+// NewRules makes rules of lists, denials and a policy.
+func NewRules(lists []*List, denied []Denial, p Policy) *Rules {
+	r := &Rules{byIssuer: map[string][]*List{}, lists: lists, denials: newDenials(denied), policy: p}
+	for _, l := range lists {
+		name := string(l.header.RawIssuer)
+		r.byIssuer[name] = append(r.byIssuer[name], l)
+	}
+	return r
+}
+
 // Checker decides about clients' certificates. It lives as long as the
 // process, and is safe for concurrent use.
 type Checker struct {
 	log    *slog.Logger
-	rules  atomic.Pointer[rules]
+	rules  atomic.Pointer[Rules] // in force
 	points *points
 
 	mu     sync.Mutex
 	warned map[string]time.Time // when the log last spoke of an issuer
 }
 
-// NewChecker makes a checker that lets every certificate pass until Use.
+// NewChecker makes a checker that denies nothing until Use.
 func NewChecker(log *slog.Logger) *Checker {
 	c := &Checker{log: log, points: newPoints(newFetcher().get), warned: map[string]time.Time{}}
-	c.rules.Store(&rules{denials: newDenials(nil)})
+	c.rules.Store(NewRules(nil, nil, Policy{}))
 	return c
 }
 
-// Use replaces lists, denials and policy at once for the checks that begin
-// from now on. What was fetched is kept, unless nothing is fetched any more.
-func (c *Checker) Use(lists []*List, denied []Denial, p Policy) {
-	r := &rules{byIssuer: map[string][]*List{}, lists: lists, denials: newDenials(denied), policy: p}
-	for _, l := range lists {
-		name := string(l.header.RawIssuer)
-		r.byIssuer[name] = append(r.byIssuer[name], l)
-	}
+// Use puts rules into force: their denials hold for every check that begins
+// from now on, and their lists are those of Describe. What was fetched is kept,
+// unless nothing is fetched any more.
+func (c *Checker) Use(r *Rules) {
 	c.rules.Store(r)
-	if p.Mode == Off || !p.Fetch {
+	if r.policy.Mode == Off || !r.policy.Fetch {
 		c.points.forget()
 	}
 }
 
 // Check decides about a client by the chain its certificate was verified with,
-// leaf to anchor: nil if it may pass, else *Revoked or *Unknown. Every
+// leaf to anchor: nil if it may pass, else *Revoked or *Unknown. r are the
+// rules that belong to the CAs that it was verified by, whatever is in force by
+// now; denials in force hold beside its own. Every
 // certificate but the anchor is looked up, the ones nearer to it first, so that
 // a revoked CA's distribution points are not asked. A certificate that is its
 // own anchor is checked for denials only. The time to fetch lists is bounded to
@@ -120,10 +129,11 @@ func (c *Checker) Use(lists []*List, denied []Denial, p Policy) {
 // A certificate counts as revoked if any list signed by its issuer has it. An
 // expired list counts too, unless a list that is newer and not expired covers
 // the certificate and does not have it: it was on hold then.
-func (c *Checker) Check(ctx context.Context, chain []*x509.Certificate, now time.Time) error {
-	r := c.rules.Load()
-	if err := r.denials.of(chain); err != nil {
-		return err
+func (c *Checker) Check(ctx context.Context, r *Rules, chain []*x509.Certificate, now time.Time) error {
+	for _, d := range []*denials{&r.denials, &c.rules.Load().denials} {
+		if err := d.of(chain); err != nil {
+			return err
+		}
 	}
 	if r.policy.Mode == Off {
 		return nil
@@ -146,11 +156,11 @@ func (c *Checker) Check(ctx context.Context, chain []*x509.Certificate, now time
 	return nil
 }
 
-// Denied reports whether an administrator denied a client's certificate, by
-// its serial number or its key, without regard to the rest of its chain.
-func (c *Checker) Denied(leaf *x509.Certificate) bool {
-	d := &c.rules.Load().denials
-	return leaf != nil && (d.serial(leaf) || d.key(leaf))
+// Denied reports whether an administrator denies a client now, by the chain
+// that Check was asked about: by the serial number of its certificate, or by a
+// key anywhere in the chain.
+func (c *Checker) Denied(chain []*x509.Certificate) bool {
+	return c.rules.Load().denials.of(chain) != nil
 }
 
 // Run fetches lists again before they end, until ctx is done, and then ends

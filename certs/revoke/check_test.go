@@ -100,8 +100,8 @@ func TestCheck(t *testing.T) {
 		c, log := checker(t)
 		for _, mode := range []Mode{Off, Soft, Hard} {
 			want := map[Mode]string{Off: "passes", Soft: tt.soft, Hard: tt.hard}[mode]
-			c.Use(append(tt.lists, rootList), nil, Policy{Mode: mode})
-			err := c.Check(t.Context(), []*x509.Certificate{tt.leaf, tt.by.Cert, root.Cert}, noon)
+			c.Use(NewRules(append(tt.lists, rootList), nil, Policy{Mode: mode}))
+			err := c.Check(t.Context(), c.rules.Load(), []*x509.Certificate{tt.leaf, tt.by.Cert, root.Cert}, noon)
 			if outcome(err) != want {
 				t.Errorf("%s, %v: got %s (%v), want %s", tt.name, mode, outcome(err), err, want)
 			}
@@ -133,8 +133,8 @@ func TestCheckWords(t *testing.T) {
 	}
 	for _, tt := range tests {
 		c, _ := checker(t)
-		c.Use([]*List{tt.list}, nil, Policy{Mode: Hard})
-		if err := c.Check(t.Context(), []*x509.Certificate{client(t, ca, 5), ca.Cert}, noon); err == nil || err.Error() != tt.want {
+		c.Use(NewRules([]*List{tt.list}, nil, Policy{Mode: Hard}))
+		if err := c.Check(t.Context(), c.rules.Load(), []*x509.Certificate{client(t, ca, 5), ca.Cert}, noon); err == nil || err.Error() != tt.want {
 			t.Errorf("got  %v\nwant %s", err, tt.want)
 		}
 	}
@@ -146,8 +146,8 @@ func TestRevokedCA(t *testing.T) {
 	root := newCA(t, "root", nil)
 	ca := below(t, root, "CA", func(c *x509.Certificate) { c.SerialNumber = big.NewInt(77) })
 	c, _ := checker(t)
-	c.Use([]*List{crl{serials: []int64{77}}.list(t, root, "root.crl")}, nil, Policy{Mode: Soft, Fetch: true})
-	err := c.Check(t.Context(), []*x509.Certificate{client(t, ca, 5, "http://crl/"), ca.Cert, root.Cert}, noon)
+	c.Use(NewRules([]*List{crl{serials: []int64{77}}.list(t, root, "root.crl")}, nil, Policy{Mode: Soft, Fetch: true}))
+	err := c.Check(t.Context(), c.rules.Load(), []*x509.Certificate{client(t, ca, 5, "http://crl/"), ca.Cert, root.Cert}, noon)
 	var revoked *Revoked
 	if !errors.As(err, &revoked) || revoked.Serial != "4d" || revoked.Subject != "CN=CA" {
 		t.Errorf("%v", err)
@@ -158,12 +158,12 @@ func TestRevokedCA(t *testing.T) {
 func TestNothingToCheck(t *testing.T) {
 	ca := newCA(t, "CA", nil)
 	c, _ := checker(t)
-	if err := c.Check(t.Context(), []*x509.Certificate{client(t, ca, 5), ca.Cert}, noon); err != nil {
+	if err := c.Check(t.Context(), c.rules.Load(), []*x509.Certificate{client(t, ca, 5), ca.Cert}, noon); err != nil {
 		t.Errorf("before Use: %v", err)
 	}
-	c.Use(nil, nil, Policy{Mode: Hard})
+	c.Use(NewRules(nil, nil, Policy{Mode: Hard}))
 	for _, chain := range [][]*x509.Certificate{nil, {}, {ca.Cert}} {
-		if err := c.Check(t.Context(), chain, noon); err != nil {
+		if err := c.Check(t.Context(), c.rules.Load(), chain, noon); err != nil {
 			t.Errorf("chain of %d: %v", len(chain), err)
 		}
 	}
@@ -176,10 +176,10 @@ func TestNothingToCheck(t *testing.T) {
 func TestSoftWarnsOnceAnHour(t *testing.T) {
 	a, b := newCA(t, "A", nil), newCA(t, "B", nil)
 	c, log := checker(t)
-	c.Use(nil, nil, Policy{Mode: Soft})
+	c.Use(NewRules(nil, nil, Policy{Mode: Soft}))
 	for minute := range 61 {
 		for _, ca := range []*certtest.Authority{a, b} {
-			if err := c.Check(t.Context(), []*x509.Certificate{client(t, ca, 5), ca.Cert}, noon.Add(time.Duration(minute)*time.Minute)); err != nil {
+			if err := c.Check(t.Context(), c.rules.Load(), []*x509.Certificate{client(t, ca, 5), ca.Cert}, noon.Add(time.Duration(minute)*time.Minute)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -196,26 +196,27 @@ func TestDenials(t *testing.T) {
 	root := newCA(t, "root", nil)
 	ca := below(t, root, "CA", func(c *x509.Certificate) { c.SerialNumber = big.NewInt(0xca) })
 	leaf := client(t, ca, 0x0abc)
+	chain := []*x509.Certificate{leaf, ca.Cert, root.Cert}
 	sum := func(c *x509.Certificate) Denial { return Denial{SPKI: sha256.Sum256(c.RawSubjectPublicKeyInfo)} }
 	tests := []struct {
-		name         string
-		deny         Denial
-		check, quick bool
+		name string
+		deny Denial
+		want bool
 	}{
-		{"serial", Denial{Serial: "abc"}, true, true},
-		{"another serial", Denial{Serial: "abd"}, false, false},
-		{"the CA's serial", Denial{Serial: "ca"}, false, false},
-		{"key", sum(leaf), true, true},
-		{"the CA's key", sum(ca.Cert), true, false},
-		{"the anchor's key", sum(root.Cert), true, false},
-		{"another key", Denial{SPKI: [32]byte{1}}, false, false},
+		{"serial", Denial{Serial: "abc"}, true},
+		{"another serial", Denial{Serial: "abd"}, false},
+		{"the CA's serial", Denial{Serial: "ca"}, false},
+		{"key", sum(leaf), true},
+		{"the CA's key", sum(ca.Cert), true},
+		{"the anchor's key", sum(root.Cert), true},
+		{"another key", Denial{SPKI: [32]byte{1}}, false},
 	}
 	for _, tt := range tests {
 		c, _ := checker(t)
-		c.Use(nil, []Denial{tt.deny}, Policy{})
-		err := c.Check(t.Context(), []*x509.Certificate{leaf, ca.Cert, root.Cert}, noon)
-		if (err != nil) != tt.check || c.Denied(leaf) != tt.quick {
-			t.Errorf("%s: Check %v, Denied %v", tt.name, err, c.Denied(leaf))
+		c.Use(NewRules(nil, []Denial{tt.deny}, Policy{}))
+		err := c.Check(t.Context(), c.rules.Load(), chain, noon)
+		if (err != nil) != tt.want || c.Denied(chain) != tt.want {
+			t.Errorf("%s: Check %v, Denied %v", tt.name, err, c.Denied(chain))
 		}
 		if err != nil && !strings.HasSuffix(err.Error(), " is denied: "+tt.deny.String()) {
 			t.Errorf("%s: %v", tt.name, err)
@@ -271,14 +272,14 @@ func TestPassingAllocatesNothing(t *testing.T) {
 	ca := below(t, root, "CA", nil)
 	chain := []*x509.Certificate{client(t, ca, 5, "http://crl/5"), ca.Cert, root.Cert}
 	c, _ := checker(t)
-	c.Use([]*List{
+	c.Use(NewRules([]*List{
 		crl{next: noon}.list(t, ca, "old.crl"),
 		crl{serials: []int64{4, 6}, extensions: issuingPoint(named(uri("http://crl/5")))}.list(t, ca, "ca.crl"),
 		crl{}.list(t, root, "root.crl"),
-	}, []Denial{{Serial: "1"}, {SPKI: [32]byte{1}}}, Policy{Mode: Hard})
+	}, []Denial{{Serial: "1"}, {SPKI: [32]byte{1}}}, Policy{Mode: Hard}))
 	ctx := t.Context()
 	allocations := testing.AllocsPerRun(100, func() {
-		if err := c.Check(ctx, chain, noon); err != nil {
+		if err := c.Check(ctx, c.rules.Load(), chain, noon); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -291,12 +292,36 @@ func BenchmarkCheck(b *testing.B) {
 	ca := newCA(b, "CA", nil)
 	chain := []*x509.Certificate{client(b, ca, 5), ca.Cert}
 	c, _ := checker(b)
-	c.Use([]*List{parseOne(b, "long", million(b, ca, 1_000_000))}, []Denial{{Serial: "1"}}, Policy{Mode: Hard})
+	c.Use(NewRules([]*List{parseOne(b, "long", million(b, ca, 1_000_000))}, []Denial{{Serial: "1"}}, Policy{Mode: Hard}))
 	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := c.Check(ctx, chain, noon); err != nil {
+		if err := c.Check(ctx, c.rules.Load(), chain, noon); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestRulesOfTheirOwn: a check goes by the rules that it is given, and by the denials in force besides.
+func TestRulesOfTheirOwn(t *testing.T) {
+	ca := newCA(t, "CA", nil)
+	chain := []*x509.Certificate{client(t, ca, 5), ca.Cert}
+	revoking := NewRules([]*List{crl{serials: []int64{5}}.list(t, ca, "ca.crl")}, nil, Policy{Mode: Hard})
+	nothing, denying := NewRules(nil, nil, Policy{}), NewRules(nil, []Denial{{Serial: "5"}}, Policy{})
+	for _, tt := range []struct {
+		name           string
+		given, inForce *Rules
+		want           string
+	}{
+		{"lists that are not in force any more", revoking, nothing, "revoked"},
+		{"lists that have come into force since", nothing, revoking, "passes"},
+		{"a denial of its own", denying, nothing, "revoked"},
+		{"a denial since", nothing, denying, "revoked"},
+	} {
+		c, _ := checker(t)
+		c.Use(tt.inForce)
+		if err := c.Check(t.Context(), tt.given, chain, noon); outcome(err) != tt.want {
+			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
 		}
 	}
 }
@@ -304,7 +329,7 @@ func BenchmarkCheck(b *testing.B) {
 func TestDescribe(t *testing.T) {
 	ca := newCA(t, "CA", nil)
 	c, _ := checker(t)
-	c.Use([]*List{crl{serials: []int64{1, 2}}.list(t, ca, "a.crl"), crl{next: noon}.list(t, ca, "b.crl"), crl{this: noon.Add(time.Hour)}.list(t, ca, "c.crl")}, nil, Policy{Mode: Soft})
+	c.Use(NewRules([]*List{crl{serials: []int64{1, 2}}.list(t, ca, "a.crl"), crl{next: noon}.list(t, ca, "b.crl"), crl{this: noon.Add(time.Hour)}.list(t, ca, "c.crl")}, nil, Policy{Mode: Soft}))
 	want := `CN=CA: number 7, 2 entries, this update 2030-06-01 11:00:00 UTC, next update 2030-06-02 12:00:00 UTC, from a.crl
 CN=CA: number 7, 0 entries, this update 2030-06-01 11:00:00 UTC, next update 2030-06-01 12:00:00 UTC, from b.crl, expired
 CN=CA: number 7, 0 entries, this update 2030-06-01 13:00:00 UTC, next update 2030-06-02 12:00:00 UTC, from c.crl, not valid yet`

@@ -56,7 +56,7 @@ func fetching(t *testing.T, mode Mode, files ...*List) (*Checker, *site, *bytes.
 	c, log := checker(t)
 	s := &site{pages: map[string][]byte{}, asked: map[string]int{}, delay: time.Second}
 	c.points.get = s.get
-	c.Use(files, nil, Policy{Mode: mode, Fetch: true})
+	c.Use(NewRules(files, nil, Policy{Mode: mode, Fetch: true}))
 	return c, s, log
 }
 
@@ -72,7 +72,7 @@ func check(t *testing.T, c *Checker, ca *certtest.Authority, serial int64, urls 
 	if urls == nil {
 		urls = []string{u}
 	}
-	return c.Check(t.Context(), []*x509.Certificate{client(t, ca, serial, urls...), ca.Cert}, time.Now())
+	return c.Check(t.Context(), c.rules.Load(), []*x509.Certificate{client(t, ca, serial, urls...), ca.Cert}, time.Now())
 }
 
 func wantOutcome(t *testing.T, err error, want string) {
@@ -113,7 +113,7 @@ func TestFailureIsRememberedForAMinute(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		}
-		c.Use(nil, nil, Policy{Mode: Soft, Fetch: true})
+		c.Use(NewRules(nil, nil, Policy{Mode: Soft, Fetch: true}))
 		wantOutcome(t, check(t, c, ca, 5), "passes")
 		if !strings.Contains(log.String(), "nobody is at home") {
 			t.Errorf("log: %s", log)
@@ -160,7 +160,7 @@ func TestClientWhoHangsUpIsNotWaitedFor(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		began := time.Now()
-		wantOutcome(t, c.Check(ctx, []*x509.Certificate{client(t, ca, 5, u), ca.Cert}, began), "unknown")
+		wantOutcome(t, c.Check(ctx, c.rules.Load(), []*x509.Certificate{client(t, ca, 5, u), ca.Cert}, began), "unknown")
 		if !time.Now().Equal(began) {
 			t.Error("it took its time")
 		}
@@ -352,7 +352,7 @@ func TestBounds(t *testing.T) {
 		if s.count("http://crl/0") != 1 {
 			t.Error("the one asked most recently was forgotten")
 		}
-		c.Use(nil, nil, Policy{Mode: Soft})
+		c.Use(NewRules(nil, nil, Policy{Mode: Soft}))
 		if n := len(c.points.known); n != 0 {
 			t.Errorf("%d points left when nothing is fetched any more", n)
 		}

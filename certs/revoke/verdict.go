@@ -36,7 +36,7 @@ const (
 // lookUp asks the lists of files, and then the distribution points. Where the
 // files cover the certificate nobody waits for a distribution point: what it
 // said last counts, and what it says next will.
-func (v *verdict) lookUp(r *rules, ask *asking) {
+func (v *verdict) lookUp(r *Rules, ask *asking) {
 	var buf serialBuffer
 	serial := buf.put(v.cert.SerialNumber)
 	for _, l := range r.byIssuer[string(v.cert.RawIssuer)] {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -15,6 +16,18 @@ func (o *options) confine(log *slog.Logger) error {
 	}
 	if o.chroot != "" || o.user != "" {
 		o.warnUnreadable(log)
+	}
+	return nil
+}
+
+// makeStorage makes the directory for certificates by ACME while that can be done, for the user that we are going to be.
+func (o *options) makeStorage() error {
+	dir := o.in.Proxy.Config().ACME.Storage
+	if dir == "" {
+		return nil
+	}
+	if err := daemon.MakeDirectory(o.chroot, o.user, dir); err != nil {
+		return fmt.Errorf("ACME storage: %v", err)
 	}
 	return nil
 }

@@ -64,6 +64,7 @@ func (o *options) openAll(log *slog.Logger) error {
 	for _, step := range []func() error{
 		p.Listen,
 		p.Activate,
+		o.makeStorage,
 		func() error { return o.confine(log) },
 		p.OpenOwn,
 		o.writePid,

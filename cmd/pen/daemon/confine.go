@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 )
@@ -31,6 +32,22 @@ func Confine(root, name string) error {
 		}
 	}
 	return nil
+}
+
+// MakeDirectory makes a directory that is to belong to the user whom Confine will change to, within the root directory that it will
+// change to. One that is there stays as it is.
+func MakeDirectory(root, name, dir string) error {
+	path := filepath.Join(root, dir)
+	if _, err := os.Stat(path); err == nil || name == "" {
+		return nil // where nobody changes, whoever needs it makes it
+	}
+	who, err := user.Lookup(name)
+	if err != nil {
+		return fmt.Errorf("-u %s: there is no such user", name)
+	}
+	uid, uerr := strconv.Atoi(who.Uid)
+	gid, gerr := strconv.Atoi(who.Gid)
+	return errors.Join(uerr, gerr, os.MkdirAll(path, 0o700), os.Chown(path, uid, gid))
 }
 
 // become takes on a user's identity: no supplementary groups, then group, then user, and no way back.

@@ -100,7 +100,7 @@ const entryForm = "permit|deny, then ADDRESS [MASK], ADDRESS/LENGTH, country NN|
 //	country NN      a country, by its code of two letters
 //	country unknown the addresses that no database puts in a country
 //	continent NN    a continent: AF, AN, AS, EU, NA, OC or SA
-//	asn N           an autonomous system, N or ASN, from 1 to 4294967295
+//	asn N           an autonomous system, as 64500 or AS64500, from 1 to 4294967295
 //	file PATH       the addresses in a file; see [ParseFile]
 //	uid N           the user at the other end of a Unix socket, by number
 //	gid N           that user's group, by number

@@ -15,8 +15,8 @@ const none = maxTag + 1
 type table4 struct {
 	starts []uint32
 	first  []int32
-	// pages[n] is the range that holds the first address of n.n/16, so that a
-	// search begins with the few ranges that are left. nil where they are few anyway.
+	// pages[n] is the range that holds the address n<<16, so that a search begins
+	// with the few ranges that are left. nil where they are few anyway.
 	pages []uint32
 }
 
@@ -32,7 +32,10 @@ type table6 struct {
 
 // fanout is how many numbers of one level there are for one of the level before
 // it, and at most in the first: as many as a cache line has.
-const fanout = 8
+const (
+	fanout     = 1 << fanoutBits
+	fanoutBits = 3
+)
 
 // manyRanges is where pages, 256 KiB, begin to be worth their memory.
 const manyRanges = 4096
@@ -56,9 +59,9 @@ func (t *table4) find(addr netip.Addr) int {
 
 func (t *table6) find(addr netip.Addr) int {
 	a := addressOf(addr)
-	at, shift := 0, 3*len(t.levels)
+	at, shift := 0, fanoutBits*len(t.levels)
 	for _, level := range t.levels {
-		shift -= 3
+		shift -= fanoutBits
 		// Of this line the last start that is not above a; its first one is not.
 		n := (*[fanout]uint64)(level[fanout*at:])
 		at = fanout*at + notAbove(n[1], a.hi) + notAbove(n[2], a.hi) + notAbove(n[3], a.hi) + notAbove(n[4], a.hi) +
@@ -118,20 +121,25 @@ func newTable6(spans []prefix) (t table6) {
 	sweep(slices.Values(spans), func(start address, index int) {
 		level, t.lo, t.first = append(level, start.hi), append(t.lo, start.lo), append(t.first, int32(index))
 	})
-	t.levels = [][]uint64{level}
+	t.addLevels(level)
+	return t
+}
+
+// addLevels makes the levels, from the last to the first.
+func (t *table6) addLevels(level []uint64) {
 	for {
 		for len(level)%fanout != 0 {
 			level = append(level, ^uint64(0))
 		}
-		t.levels[0] = level
+		t.levels = slices.Insert(t.levels, 0, level)
 		if len(level) == fanout {
-			return t
+			return
 		}
-		var next []uint64
+		next := make([]uint64, 0, len(level)/fanout+fanout)
 		for i := 0; i < len(level); i += fanout {
 			next = append(next, level[i])
 		}
-		t.levels, level = slices.Insert(t.levels, 0, next), next
+		level = next
 	}
 }
 

@@ -19,6 +19,8 @@ const (
 	forwardedPort
 	provenance // other fields that say where a request came from
 	identity   // fields that say whose certificate the client has shown
+	place      // fields that say where on earth the client is
+	denial     // the field that says why a client is denied
 	disguised  // a name of the above in other punctuation
 )
 
@@ -130,17 +132,24 @@ func classify(name []byte) kind {
 
 // classifyLong finds the kinds whose names have a common beginning.
 func classifyLong(name []byte) kind {
-	if len(name) < len("x-forwarded") {
+	if len(name) < len("x-geo") {
 		return other
 	}
 	k := other
 	switch name[0] | 0x20 {
 	case 'c':
-		k = classifyIdentity(name, "client-cert")
+		k = classifyOurs(name, "client-cert", identity)
 	case 'p':
 		k = classifyProxy(name)
 	case 'x':
-		if k = classifyIdentity(name, "x-ssl-client"); k == other {
+		switch name[2] | 0x20 {
+		case 's':
+			k = classifyOurs(name, "x-ssl-client", identity)
+		case 'g':
+			k = classifyOurs(name, "x-geo", place)
+		case 'd':
+			k = classifyOurs(name, "x-denied-reason", denial)
+		default:
 			k = classifyForwarded(name)
 		}
 	}
@@ -162,20 +171,21 @@ func classifyProxy(name []byte) kind {
 	return other
 }
 
-// classifyIdentity finds Client-Cert and Client-Cert-Chain (RFC 9440), and X-SSL-Client-Verify and its like.
-func classifyIdentity(name []byte, prefix string) kind {
+// classifyOurs finds the fields with a name, or with a hyphen and more behind it, that only the edge may set: Client-Cert and
+// Client-Cert-Chain (RFC 9440), X-SSL-Client-Verify and X-Geo-Country and their like.
+func classifyOurs(name []byte, prefix string, k kind) kind {
 	if len(name) < len(prefix) || !matches(name[:len(prefix)], prefix) {
 		return other
 	}
 	if len(name) > len(prefix) && folded[name[len(prefix)]] != '-' {
 		return other
 	}
-	return identity
+	return k
 }
 
 func classifyForwarded(name []byte) kind {
 	const prefix = "x-forwarded"
-	if !matches(name[:len(prefix)], prefix) {
+	if len(name) < len(prefix) || !matches(name[:len(prefix)], prefix) {
 		return other
 	}
 	switch rest := name[len(prefix):]; {

@@ -12,11 +12,12 @@ var knownNames = map[string]kind{
 	"x-forwarded-for": forwardedFor, "x-forwarded-proto": forwardedProto, "x-forwarded-host": forwardedHost, "x-forwarded-port": forwardedPort,
 	"forwarded": provenance, "x-real-ip": provenance, "x-forwarded": provenance, "x-forwarded-server": provenance, "x-forwardedx": provenance,
 	"client-cert": identity, "client-cert-chain": identity, "x-ssl-client": identity, "x-ssl-client-verify": identity, "x-ssl-client-s-dn": identity,
+	"x-geo-country": place, "x-geo": place, "x-denied-reason": denial,
 }
 
 // saysWhence reports whether a field, its name in lower case, is about where a request comes from or who asks.
 func saysWhence(name string) bool {
-	for _, prefix := range []string{"x-ssl-client", "client-cert"} {
+	for _, prefix := range []string{"x-ssl-client", "client-cert", "x-geo", "x-denied-reason"} {
 		if name == prefix || strings.HasPrefix(name, prefix+"-") {
 			return true
 		}

@@ -21,13 +21,16 @@ type Forward struct {
 	// Asked: clients are asked for certificates here, so that nobody else's word about them is passed on even where Identity, by what
 	// servers are to be told, is empty.
 	Asked bool
+	// Place is whole field lines that tell where on earth the client is, and Denied why a client is denied all the same that an abuse
+	// server is to see: [PlaceFields], [DeniedField]. Where they are not empty nobody else's is passed on.
+	Place, Denied string
 }
 
 // AppendForward appends the head that is to be sent to a server to dst; b is what Parse was last shown. Fields of the connection
 // are removed. An absolute target becomes a path and a Host. The version is the client's, 1.0 or 1.1, so that
 // the server frames its response for the client. No Connection is sent but for an upgrade, or where a client of HTTP/1.0 keeps
 // its connection. The fields of [Forward] come last: X-Forwarded-Proto, -For, -Host, -Port,
-// and the Identity.
+// and the Identity, the Place and Denied.
 func (r *Request) AppendForward(dst, b []byte, f *Forward) []byte {
 	from := r.line
 	if !r.verbatim {
@@ -37,6 +40,12 @@ func (r *Request) AppendForward(dst, b []byte, f *Forward) []byte {
 	if (f.Asked || f.Identity != "") && r.hasKind(identity) {
 		r.dropKind(identity)
 	}
+	if f.Place != "" && r.hasKind(place) {
+		r.dropKind(place)
+	}
+	if r.hasKind(denial) {
+		r.dropKind(denial)
+	}
 	dst = r.appendKept(dst, b, from, f.Trusted)
 	switch {
 	case r.Upgrade:
@@ -45,7 +54,7 @@ func (r *Request) AppendForward(dst, b []byte, f *Forward) []byte {
 		dst = append(dst, "Connection: keep-alive\r\n"...)
 	}
 	dst = r.appendProvenance(dst, b, f)
-	dst = append(dst, f.Identity...)
+	dst = append(append(append(dst, f.Identity...), f.Place...), f.Denied...)
 	return append(dst, "\r\n"...)
 }
 

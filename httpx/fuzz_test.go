@@ -117,6 +117,9 @@ func goesNoFurther(name string, trusted bool) bool {
 		return '-'
 	}, name)
 	about := saysWhence(plain)
+	if strings.HasPrefix(plain, "x-denied-reason") && saysWhence(plain) {
+		return true
+	}
 	if plain != name {
 		return about || knownNames[plain] != other
 	}
@@ -183,7 +186,7 @@ func checkForwarded(t *testing.T, r *Request, b []byte, fwd *Forward) *http.Requ
 	for i := range again.fields {
 		f := &again.fields[i]
 		count[strings.ToLower(string(f.nameOf(out)))]++
-		if f.kind == disguised || f.kind == hopByHop || (f.kind == provenance || f.kind == identity) && !fwd.Trusted {
+		if f.kind == disguised || f.kind == hopByHop || (f.kind == provenance || f.kind == identity || f.kind == place) && !fwd.Trusted || f.kind == denial {
 			t.Errorf("forwarded %q", out)
 		}
 		if f.fate == keep && !f.tidy {

@@ -15,7 +15,7 @@ type head struct {
 	err    *Error
 
 	line, lineEnd int    // the start line without its CRLF; lineEnd is 0 before
-	has           uint16 // bit set of the kinds that were there
+	has           uint32 // bit set of the kinds that were there
 	lengthField   int    // index of the first Content-Length
 	bodyLength    int64  // its value
 

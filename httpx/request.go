@@ -223,7 +223,7 @@ func (r *Request) known(b []byte, f *field) *Error {
 			return &Error{Status: 417, Reason: "unknown expectation"}
 		}
 		f.fate = drop
-	case provenance, identity:
+	case provenance, identity, place, denial:
 		f.fate = keepIfTrusted
 	case trailer:
 	default:

@@ -37,14 +37,16 @@ func (s *snapshot) decide(list int, who *acl.Client, known acl.Stage) (permit, d
 
 var errRefused = fmt.Errorf("%w (client_acl)", tls.ErrDenied)
 
-// admit asks client_acl with what is known at a stage, unless it has decided already. False: the client is denied, and there is no abuse
-// server to take it.
+// admit asks client_acl with what is known at a stage, unless it has decided already. False: the client is denied, and nobody is to
+// hear it.
 func (c *connection) admit(known acl.Stage) bool {
 	if !c.decided {
-		permit, decided := c.snap.decide(c.snap.ClientACL, &c.asker.who, known)
-		c.decided, c.denied = decided, decided && !permit
+		v := c.snap.lists[c.snap.ClientACL].Judge(&c.asker.who, known)
+		if c.decided = v.Decided; v.Decided && !v.Permit {
+			c.deniedByList(v)
+		}
 	}
-	return !c.denied || c.snap.set.Abuse != nil
+	return !c.out()
 }
 
 // mayValidate reports whether a client that is denied may be an ACME authority all the same, whose validations nothing must stop: then it
@@ -56,7 +58,7 @@ func (c *connection) mayValidate() bool {
 // checks is what is asked during this connection's handshake.
 func (c *connection) checks() tls.Checks {
 	checks := tls.Checks{Profile: c.snap.profile, NeedsValidation: !c.admit(acl.Address)}
-	if c.snap.needs(acl.Hello) {
+	if c.snap.needs(acl.Hello) || c.snap.Limits.Handshakes > 0 || c.snap.Limits.HandshakesPerSecond > 0 {
 		checks.Hello = c.checkHello
 	}
 	if c.snap.routes != nil {
@@ -73,7 +75,9 @@ func (c *connection) checkHello(h *tls.Hello) error {
 	if !c.admit(acl.Hello) {
 		return errRefused
 	}
-	return nil
+	var err error
+	c.turn, err = c.p.budget.Acquire(c.p.alive, c.handshakeBy)
+	return err
 }
 
 // checkCertificate asks whether the client's certificate has been revoked, and the lists about it. chains is what crypto/tls found

@@ -202,16 +202,16 @@ func (p *Proxy) warnOfExpiry(now time.Time) {
 // lookAtFiles reads certificates again a look after their files have changed: who writes a certificate and its key writes one after the
 // other. It reports whether they have just changed.
 func (p *Proxy) lookAtFiles(changing bool) bool {
-	if !p.store.Changed() && !p.upstreamStore.Changed() {
+	if !p.store.Changed() && !p.upstreamStore.Changed() && !p.geo.Changed() && !p.listFiles.Changed() {
 		return false
 	}
 	if !changing {
 		return true
 	}
 	if err := p.Refresh(); err != nil {
-		p.log.Error("certificate files have changed and cannot be used; all goes on with the former ones", "why", err)
+		p.log.Error("files have changed and cannot be used; all goes on with the former ones", "why", err)
 	} else {
-		p.log.Info("certificate files have changed and were read again")
+		p.log.Info("files have changed and were read again")
 	}
 	return false
 }
@@ -222,11 +222,11 @@ func (p *Proxy) Refresh() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old := p.now.Load()
-	if p.closed || old == nil || old.certs == nil && old.upstream == nil {
+	if p.closed || old == nil {
 		return nil
 	}
 	without := *old
-	without.profile, without.upstream = nil, nil
+	without.profile, without.upstream, without.geo = nil, nil, nil
 	next, err := p.compile(p.config, &without, false, p.resolver(old, false))
 	if err != nil {
 		return err
@@ -334,6 +334,7 @@ func (p *Proxy) runKeepers() {
 	for _, run := range []func(context.Context){p.revocation.Run, p.staples.Run} {
 		p.running.Go(func() { run(p.alive) })
 	}
+	p.running.Go(func() { p.tarpit.run(p.alive) })
 	p.running.Go(func() { p.acme.run(p.alive, p.obtained) })
 	p.running.Go(p.watchLoop)
 }

@@ -11,6 +11,7 @@ import (
 	"edgepen/certs/acme"
 	"edgepen/certs/revoke"
 	"edgepen/proxy/backend"
+	"edgepen/proxy/limit"
 	"edgepen/tls"
 	"edgepen/tls/upstream"
 )
@@ -53,6 +54,9 @@ const (
 // Identity says in which fields servers are told whose certificate a client has shown; httpx.IdentityFields has the names.
 type Identity struct{ Standard, Classic bool }
 
+// Places says what servers are told of where a client is: X-Geo-Country and its like.
+type Places struct{ Country, Continent, ASN bool }
+
 // Route is clients that are passed on without ending TLS, by the name they ask for.
 type Route struct {
 	Name    string // a host name in lower case, or *.SUFFIX
@@ -80,6 +84,11 @@ type Config struct {
 	PendingMax     int           // unfinished connects
 	Backlog        int           // of each listener
 	SocketMode     int           // permissions of Unix sockets that are listened on, as chmod(1) takes them; -1: by the umask
+
+	Limits      limit.Config // of clients by prefix, and of handshakes
+	Denied      Denials      // what happens to denied clients
+	TarpitMax   int          // denied clients that are kept waiting at once
+	PlaceFields Places       // under HTTP: what servers are told of where clients are
 
 	HTTP           bool
 	HeadMax        int           // bytes of a request or response head
@@ -119,7 +128,8 @@ type Config struct {
 
 	Log         string   // -l: file, or host:port of a penlogd; empty: none
 	WebStats    string   // -w
-	GeoIP       []string // databases
+	GeoIP       []string // databases of places
+	GeoBuiltin  bool     // the one that is built in is asked after them
 	Debug       int
 	ASCII       bool // dumps (debug 2) in ASCII rather than hex
 	ExitEnabled bool // -X
@@ -156,6 +166,8 @@ func DefaultConfig() Config {
 		HandshakeTimeout: 10 * time.Second,
 		Resolve:          time.Minute,
 		TarpitACL:        -1,
+		GeoBuiltin:       true,
+		TarpitMax:        1000,
 		Identity:         Identity{Standard: true, Classic: true},
 		CRL:              revoke.Policy{Mode: revoke.Hard},
 		OCSPFetch:        true,

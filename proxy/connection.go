@@ -12,6 +12,7 @@ import (
 	"edgepen/acl"
 	"edgepen/httpx"
 	"edgepen/proxy/backend"
+	"edgepen/proxy/limit"
 	"edgepen/proxy/relay"
 	"edgepen/tls"
 )
@@ -27,6 +28,12 @@ type connection struct {
 	shown       string     // the same for people and logs
 	port        uint16
 	asker       asker
+	denial      denial                              // why the client is denied
+	noted       bool                                // that has been recorded
+	held        bool                                // the tarpit has the connection
+	turn        limit.Turn                          // in the budget of handshakes
+	handshakeBy time.Time                           // when the handshake has to be done; the zero time: never
+	admitted    atomic.Pointer[acl.Client]          // the client as the lists have seen it, once they have
 	decided     bool                                // client_acl has decided
 	denied      bool                                // against the client
 	shownChain  atomic.Pointer[[]*x509.Certificate] // the client's certificate and what it was found good by; nil: none
@@ -49,13 +56,18 @@ type serverEnd struct {
 // serve is the way of a connection, top to bottom.
 func (c *connection) serve() {
 	defer c.p.slots.leave(c)
-	defer c.client.Close()
+	defer c.close()
 
 	c.snap = c.p.now.Load()
 	c.addr, c.port, c.shown = peer(c.client.RemoteAddr())
-	c.asker = asker{snap: c.snap, who: acl.Client{Addr: c.addr}}
+	c.asker = asker{snap: c.snap, who: c.peerClient()}
+	ticket, verdict := c.p.limits.Enter(c.addr, time.Now())
+	defer ticket.Leave()
+	if verdict.Reason != limit.OK {
+		c.deniedByLimit(verdict)
+	}
 	if !c.admit(acl.Address) && !c.mayValidate() {
-		c.p.log.Info("client refused", "client", c.shown, "acl", c.snap.ClientACL)
+		c.turnAway()
 		return
 	}
 	if c.snap.sendsAway(c.listener) {
@@ -71,7 +83,11 @@ func (c *connection) serve() {
 		return
 	}
 	if !c.admit(acl.Certificate) {
-		c.p.log.Info("client refused", "client", c.shown, "acl", c.snap.ClientACL)
+		c.turnAway()
+		return
+	}
+	c.admitted.Store(&c.asker.who)
+	if c.denied && c.answered(stream) {
 		return
 	}
 	if c.snap.Dummy {
@@ -147,6 +163,17 @@ func peer(a net.Addr) (addr netip.Addr, port uint16, shown string) {
 	return addr, ap.Port(), addr.String()
 }
 
+// peerClient is the client as the access lists see it at first.
+func (c *connection) peerClient() acl.Client {
+	who := acl.Client{Addr: c.addr}
+	if c.addr.IsValid() {
+		return who
+	}
+	uid, gid, err := PeerIDs(c.client.Conn)
+	who.Unix, who.UID, who.GID = err == nil, uid, gid
+	return who
+}
+
 // abort ends the connection from outside, on both sides: either may be what it waits for.
 func (c *connection) abort() {
 	c.aborted.Store(true)
@@ -168,8 +195,10 @@ func (c *connection) terminate() (*relay.Stream, error) {
 	if c.client.SpeaksHTTP(by) {
 		return nil, errPlainHTTP
 	}
+	c.handshakeBy = by
 	t, err := c.p.terminator.Handshake(c.client, by, c.checks())
 	routed, passOn := errors.AsType[*tls.Routed](err)
+	c.turn.Done(!passOn && (err != nil || !t.ConnectionState().DidResume))
 	switch {
 	case passOn:
 		c.passOn(routed)
@@ -297,7 +326,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	}
 	config := &relay.HTTPConfig{
 		Forward: httpx.Forward{Client: client, Proto: proto, Port: c.listener.port,
-			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr), Identity: c.identity, Asked: asked},
+			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr), Identity: c.identity, Place: c.place(), Asked: asked},
 		HeadLimit:    c.snap.HeadMax,
 		HeadTimeout:  c.snap.HeadTimeout,
 		Idle:         c.snap.Idle(),
@@ -307,6 +336,9 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		Disconnected: c.disconnected,
 		Refused:      c.refused,
 		Meter:        c,
+	}
+	if c.denied {
+		config.Forward.Denied = httpx.DeniedField(ReasonWords[c.denial.reason])
 	}
 	if c.snap.Log != "" {
 		config.Asked = c.record

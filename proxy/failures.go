@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"edgepen/proxy/limit"
 	"edgepen/proxy/relay"
 	"edgepen/tls"
 )
@@ -86,8 +87,23 @@ func (c *connection) handshakeFailed(err error) {
 		return
 	}
 	c.p.failures.record(c.shown, c.listener.Address, err)
+	if c.denied {
+		c.turnAway()
+		if c.held || c.snap.action(c.denial.reason) == ResetIt {
+			return
+		}
+	} else if counts(err) {
+		c.p.limits.Failed(c.addr, time.Now())
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF) {
 		return
 	}
 	relay.NewStream(c.client, nil).Farewell(nil)
+}
+
+// counts reports whether a failed handshake counts against its client's prefix: not that of one who connects and leaves, as health checks
+// do, nor one that our own budget has refused.
+func counts(err error) bool {
+	h, ok := errors.AsType[*tls.HandshakeError](err)
+	return ok && !errors.Is(err, limit.ErrBusy) && (h.Reason != tls.ReasonClosed || h.Hello != nil)
 }

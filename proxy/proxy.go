@@ -8,18 +8,21 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/netip"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"edgepen/acl"
 	"edgepen/certs"
 	"edgepen/certs/revoke"
 	"edgepen/certs/staple"
+	"edgepen/geo"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/dsr"
+	"edgepen/proxy/limit"
 	"edgepen/proxy/trafficlog"
 	"edgepen/tls"
 )
@@ -35,8 +38,14 @@ type Proxy struct {
 	store         *certs.Store // our own certificates
 	upstreamStore *certs.Store // those for connections to the servers
 	revocation    *revoke.Checker
+	geo           geo.Store
+	listFiles     acl.FileStore
 	staples       *staple.Keeper
 	acme          *authority
+	limits        *limit.Table
+	budget        *limit.Budget
+	tarpit        *tarpit
+	denials       [reasons]atomic.Uint64 // clients denied, by reason
 	failures      *failures
 	clients       *backend.Clients
 	slots         *slots
@@ -68,6 +77,7 @@ func New(log *slog.Logger, level *slog.LevelVar) *Proxy {
 	p.store, p.upstreamStore = certs.NewStore(), certs.NewStore()
 	p.revocation, p.staples = revoke.NewChecker(log), staple.NewKeeper(log)
 	p.acme, p.failures = newAuthority(log), newFailures(log)
+	p.limits, p.budget, p.tarpit = limit.New(limit.Config{}, time.Now()), limit.NewBudget(limit.Config{}), new(tarpit)
 	p.routeStates = map[string]*backend.State{}
 	p.alive, p.die = context.WithCancel(context.Background())
 	p.terminator = tls.NewTerminator(func() *tls.Profile { return p.now.Load().profile })
@@ -217,6 +227,10 @@ func (p *Proxy) publish(s *snapshot) {
 		}
 	}
 	p.clients.Grow(s.ClientsMax)
+	p.limits.Configure(s.Limits)
+	p.budget.Configure(s.Limits)
+	p.tarpit.resize(s.TarpitMax)
+	p.listFiles.Keep(slices.Collect(maps.Values(s.ACLs))...)
 	p.slots.resize(s.ConnMax, s.PendingMax)
 }
 
@@ -306,15 +320,16 @@ func (p *Proxy) Close() {
 	p.slots.close()
 	p.running.Wait()
 	p.useLog(nil)
-	if s := p.now.Load(); s != nil && s.geo != nil {
-		s.geo.Close()
-	}
 }
 
-// ControlPermits asks the list for control connections about an address; the zero Addr is a peer on a Unix socket.
-func (p *Proxy) ControlPermits(a netip.Addr) bool {
+// ControlPermits asks the list for control connections about whoever has made one.
+func (p *Proxy) ControlPermits(who *acl.Client) bool {
 	s := p.now.Load()
-	return s == nil || s.permits(s.ControlACL, a)
+	if s == nil {
+		return true
+	}
+	permit, _ := s.decide(s.ControlACL, who, acl.Certificate)
+	return permit
 }
 
 // Config returns a copy of the configuration in force.

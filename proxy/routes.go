@@ -57,9 +57,10 @@ func (c *connection) passOn(r *tls.Routed) {
 		return
 	}
 	if !c.admit(acl.Certificate) { // nobody here will see a certificate of the client's
-		c.p.log.Info("client refused", "client", c.shown, "acl", c.snap.ClientACL)
+		c.turnAway()
 		return
 	}
+	c.admitted.Store(&c.asker.who)
 	c.known = c.p.clients.Visit(c.addr, time.Now(), c.snap.Tracking)
 	c.routed = c.snap.route(r.ServerName)
 	server, err := c.connect()

@@ -76,12 +76,13 @@ func (p *Proxy) compile(c Config, old *snapshot, again bool, addresses resolver)
 	if old == nil {
 		old = &snapshot{}
 	}
+	running := old
 	if again {
 		old = &snapshot{}
 	}
 	for _, step := range []func() error{
-		func() error { return s.openGeo(old) },
-		func() error { return s.compileLists(old) },
+		func() error { return s.openGeo(p, old) },
+		func() error { return s.compileLists(p, running) },
 		func() error { return s.loadCertificates(p, old) },
 		s.ruleOnRevocation,
 		func() error { return s.loadUpstream(p, old) },
@@ -95,39 +96,71 @@ func (p *Proxy) compile(c Config, old *snapshot, again bool, addresses resolver)
 	return s, nil
 }
 
-func (s *snapshot) openGeo(old *snapshot) (err error) {
-	if len(s.GeoIP) == 0 {
-		return nil
-	}
-	if old.geo != nil && slices.Equal(s.GeoIP, old.GeoIP) {
+// openGeo opens the databases of places; what has not changed on disk is not read again.
+func (s *snapshot) openGeo(p *Proxy, old *snapshot) (err error) {
+	if old.geo != nil && s.wantsBuiltin() == old.wantsBuiltin() && slices.Equal(s.GeoIP, old.GeoIP) {
 		s.geo = old.geo
 		return nil
 	}
-	s.geo, err = geo.Open(s.GeoIP...)
+	s.geo, err = p.geo.Open(s.GeoIP, s.wantsBuiltin())
 	return err
 }
 
-func (s *snapshot) compileLists(old *snapshot) error {
-	var countries acl.Countries
-	if s.geo != nil {
-		countries = s.geo
+// wantsBuiltin reports whether the built-in database has to be there: who asks for no places does not pay for it.
+func (c *Config) wantsBuiltin() bool {
+	if !c.GeoBuiltin {
+		return false
 	}
+	for _, l := range c.ACLs {
+		if slices.ContainsFunc(l, func(e acl.Entry) bool { return e.Country != "" || e.Continent != "" }) {
+			return true
+		}
+	}
+	return c.PlaceFields.Country || c.PlaceFields.Continent
+}
+
+// compileLists makes the access lists ready to be asked. One that is as it was, and whose databases and files are, is taken over.
+func (s *snapshot) compileLists(p *Proxy, running *snapshot) error {
 	s.lists = map[int]*acl.Compiled{}
 	for n, l := range s.ACLs {
 		for _, e := range l {
 			s.stage = max(s.stage, e.Stage())
 		}
-		if done, ok := old.lists[n]; ok && s.geo == old.geo && slices.Equal(l, old.ACLs[n]) {
-			s.lists[n] = done
-			continue
+		done := running.lists[n]
+		same, err := s.sameList(p, n, running)
+		if err == nil && !same {
+			if done, err = acl.CompileWith(l, s.listOptions(p)); err == nil {
+				done.Inherit(running.lists[n])
+			}
 		}
-		done, err := acl.Compile(l, countries)
 		if err != nil {
 			return fmt.Errorf("access list %d: %v", n, err)
 		}
 		s.lists[n] = done
 	}
 	return nil
+}
+
+// sameList reports whether a list, its databases and its files are what they were.
+func (s *snapshot) sameList(p *Proxy, n int, running *snapshot) (bool, error) {
+	had, ok := running.lists[n]
+	if !ok || s.geo != running.geo || !slices.Equal(s.ACLs[n], running.ACLs[n]) {
+		return false, nil
+	}
+	for path, set := range had.Files() {
+		now, err := p.listFiles.Load(path)
+		if err != nil || now != set {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (s *snapshot) listOptions(p *Proxy) acl.Options {
+	return acl.Options{
+		Geography: s.geo, HasCountry: s.geo.Has(geo.Country), HasContinent: s.geo.Has(geo.Continent), HasASN: s.geo.Has(geo.ASN),
+		Files: p.listFiles.Load,
+	}
 }
 
 // A resolver finds a server's addresses.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"edgepen/acl"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/status"
 	"edgepen/tls"
@@ -54,8 +55,43 @@ func (d *Draft) Recent(within time.Duration) []backend.ClientInfo {
 	return d.proxy.clients.Recent(time.Now(), within)
 }
 
-// TLSCounters counts handshakes since the start.
-func (d *Draft) TLSCounters() []tls.Counter { return d.proxy.terminator.Stats() }
+// Counters counts handshakes, and clients denied, since the start.
+func (d *Draft) Counters() []tls.Counter {
+	all := d.proxy.terminator.Stats()
+	for i := range d.proxy.denials {
+		all = append(all, tls.Counter{Group: "denied", Name: ReasonWords[i], Count: d.proxy.denials[i].Load()})
+	}
+	return all
+}
+
+// ExplainList says what an access list decides about a client, and why.
+func (d *Draft) ExplainList(list int, who *acl.Client) string {
+	if s := d.proxy.now.Load(); s != nil {
+		return s.lists[list].Explain(who)
+	}
+	return ""
+}
+
+// ListHits counts the verdicts of an access list by entry; the last is the default's.
+func (d *Draft) ListHits(list int) []uint64 {
+	if s := d.proxy.now.Load(); s != nil {
+		return s.lists[list].Hits()
+	}
+	return nil
+}
+
+// ApplyList ends, once the edit holds, the connections that an access list refuses. told is called with their number.
+func (d *Draft) ApplyList(list int, told func(ended int)) {
+	d.After(func() { told(d.proxy.applyList(list)) })
+}
+
+// Databases names the databases of places in use.
+func (d *Draft) Databases() string {
+	if s := d.proxy.now.Load(); s != nil {
+		return s.geo.Describe()
+	}
+	return ""
+}
 
 // Idlers is how many idle connections to servers there are.
 func (d *Draft) Idlers() int { return d.proxy.idlers.count() }

@@ -213,7 +213,21 @@ func (o *options) httpFlags() []flag {
 		o.setting("", "trusted-proxies", "CIDR,…", "trusted_proxies", groupHTTP, "peers whose X-Forwarded-For is kept and appended to"),
 		o.setting("", "head-max", "BYTES", "head_max", groupHTTP, "largest request or response head [65536]"),
 		o.setting("", "head-timeout", "SECONDS", "head_timeout", groupHTTP, "how long a request head may take [30]"),
-		o.setting("", "geoip", "FILE", "geoip", groupClients, "MaxMind database for country entries in access lists; repeat for more"),
+		o.setting("", "geoip", "FILE", "geoip", groupClients, "database for country, continent and asn entries in access lists; repeat for more"),
+		o.toggle("", "no-geoip-builtin", "no geoip_builtin", groupClients, "do not ask the built-in database of countries"),
+		with("", "geo-fields", "WHAT,…", groupClients, "tell HTTP servers where clients are: country, continent, asn", func(v string) error {
+			_, err := o.in.Run("geo_fields " + strings.ReplaceAll(v, ",", " "))
+			return err
+		}),
+		o.setting("", "limit-connections", "N", "limit_connections", groupClients, "connections of a client (IPv4 /32, IPv6 /64) at once"),
+		o.setting("", "limit-rate", "N", "limit_rate", groupClients, "new connections of a client a second"),
+		o.setting("", "limit-failures", "N", "limit_failures", groupClients, "failed handshakes of a client a minute"),
+		o.setting("", "handshake-max", "N", "handshake_max", groupClients, "TLS handshakes at once, of all clients"),
+		o.setting("", "handshake-rate", "N", "handshake_rate", groupClients, "full TLS handshakes a second, of all clients"),
+		with("", "denied", "REASON=ACTION", groupClients, "what denied clients get: acl, country, rate, ja4 or certificate = close, reset, tarpit, abuse, 403 or 429", func(v string) error {
+			_, err := o.in.Run("denied " + strings.ReplaceAll(v, "=", " "))
+			return err
+		}),
 	}
 }
 

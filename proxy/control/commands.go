@@ -26,6 +26,9 @@ func (c *call) acl() error {
 	if err != nil {
 		return fmt.Errorf("acl: %v", err)
 	}
+	if asked, err := c.askList(n, c.words[1:]); asked {
+		return err
+	}
 	e, err := acl.ParseEntry(c.words[1:])
 	if err != nil {
 		return fmt.Errorf("acl %d: %v", n, err)

@@ -7,12 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"edgepen/acl"
 	"edgepen/proxy"
 )
 
@@ -159,14 +159,21 @@ func readLine(c io.Reader) (string, error) {
 
 // admit asks control_acl about a client, and the system who is at the other end of a Unix socket.
 func (p *Port) admit(c net.Conn) error {
-	var addr netip.Addr
+	var who acl.Client
 	if t, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		addr = t.AddrPort().Addr().Unmap()
-	} else if err := checkPeer(c); err != nil {
-		return err
+		who.Addr = t.AddrPort().Addr().Unmap()
+	} else {
+		uid, gid, err := proxy.PeerIDs(c)
+		if err == nil {
+			err = ownUser(uid)
+		}
+		if err != nil {
+			return err
+		}
+		who.Unix, who.UID, who.GID = true, uid, gid
 	}
-	if !p.in.Proxy.ControlPermits(addr) {
-		return fmt.Errorf("control_acl does not permit %s", proxy.ShowAddr(addr))
+	if !p.in.Proxy.ControlPermits(&who) {
+		return fmt.Errorf("control_acl does not permit %s", proxy.ShowAddr(who.Addr))
 	}
 	return nil
 }

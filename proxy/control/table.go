@@ -43,7 +43,7 @@ var table struct {
 
 func commands() []*command {
 	table.once.Do(func() {
-		table.rows = slices.Concat(settings(), tlsSettings(), inert())
+		table.rows = slices.Concat(settings(), clientSettings(), tlsSettings(), inert())
 		slices.SortStableFunc(table.rows, func(a, b *command) int { return strings.Compare(a.name, b.name) })
 		table.byName = map[string]*command{}
 		for _, c := range table.rows {
@@ -62,7 +62,7 @@ func lookup(name string) *command {
 func settings() []*command {
 	return []*command{
 		{"abuse", "HOST[:PORT…]", "server for clients that client_acl denies; no abuse: none", true, (*call).abuse},
-		{"acl", "N permit|deny ENTRY…", "append an entry to access list N: ADDRESS [MASK], ADDRESS/LENGTH, country, sni, ja4, client_cert, all; no acl N[-M] empties lists", true, (*call).acl},
+		{"acl", "N permit|deny ENTRY… | list | test ADDRESS… | apply", "append an entry to access list N, show its entries, ask it, or end the connections that it refuses; no acl N[-M] empties lists", true, (*call).acl},
 		toggle("ascii", "debug dumps in ASCII rather than hex", func(c *proxy.Config) *bool { return &c.ASCII }),
 		number1("backlog", "connections that may wait to be accepted, for listeners opened from now on", 50, func(c *proxy.Config) *int { return &c.Backlog }),
 		setting("blacklist", "how long a failed server is left alone", 0, func(c *proxy.Config) *time.Duration { return &c.Blacklist }),
@@ -79,7 +79,7 @@ func settings() []*command {
 		toggle("dummy", "answer every request with a few words of our own", func(c *proxy.Config) *bool { return &c.Dummy }),
 		{"emergency", "HOST[:PORT…]", "server for when no other is left; no emergency: none", true, (*call).emergency},
 		{"exit", "", "end pen, if -X allows it", false, (*call).exit},
-		{"geoip", "FILE…", "GeoIP databases for country entries; no geoip closes them", true, (*call).geoip},
+		{"geoip", "FILE…", "databases for country, continent and asn entries; no geoip closes them", true, (*call).geoip},
 		setting("handshake_timeout", "how long a TLS handshake may take, 0 for ever", 0, func(c *proxy.Config) *time.Duration { return &c.HandshakeTimeout }),
 		toggle("hash", "first choice by a hash on the client's address", func(c *proxy.Config) *bool { return &c.Mode.Hash }),
 		toggle("hash_only", "do not remember the client's server; with hash this is -N", func(c *proxy.Config) *bool { return &c.Forgetful }),

@@ -358,7 +358,7 @@ func (c *call) sniRoute() error {
 
 // stats prints what has been counted, and of what has not only the most important.
 func (c *call) stats() error {
-	for _, n := range c.TLSCounters() {
+	for _, n := range c.Counters() {
 		if n.Count == 0 && n.Group != "handshake" {
 			continue
 		}

@@ -159,10 +159,31 @@ func (w *writer) limits(c *proxy.Config) {
 	w.time("head_timeout", c.HeadTimeout)
 	w.time("handshake_timeout", c.HandshakeTimeout)
 	w.on("hash_only", c.Forgetful)
+	w.perClient(c)
 	if c.SocketMode >= 0 {
 		w.command("socket_mode", fmt.Sprintf("%03o", c.SocketMode))
 	} else {
 		w.command("no", "socket_mode")
+	}
+}
+
+// perClient writes what clients are limited by, and what those that are denied get.
+func (w *writer) perClient(c *proxy.Config) {
+	l := &c.Limits
+	w.number("limit_connections", l.Concurrent)
+	w.command("limit_rate", decimal(l.PerSecond), fmt.Sprint(l.Burst))
+	w.command("limit_failures", decimal(l.Failures))
+	w.command("limit_prefix", fmt.Sprint(l.V4), fmt.Sprint(l.V6))
+	w.number("limit_table", l.Prefixes)
+	w.number("handshake_max", l.Handshakes)
+	w.command("handshake_rate", decimal(l.HandshakesPerSecond))
+	for reason, action := range c.Denied {
+		w.command("denied", proxy.ReasonWords[reason], proxy.ActionWords[action])
+	}
+	w.number("tarpit_max", c.TarpitMax)
+	w.command("no", "geo_fields")
+	if words := placeWords(c.PlaceFields); len(words) > 0 {
+		w.command(append([]string{"geo_fields"}, words...)...)
 	}
 }
 
@@ -196,6 +217,7 @@ func (w *writer) connections(c *proxy.Config) {
 	for _, p := range c.TrustedProxies {
 		w.command("trusted_proxies", p.String())
 	}
+	w.on("geoip_builtin", c.GeoBuiltin)
 	w.command("no", "geoip")
 	for _, file := range c.GeoIP {
 		w.command("geoip", file)

@@ -16,6 +16,7 @@ import (
 	"edgepen/certs/revoke"
 	"edgepen/proxy"
 	"edgepen/proxy/backend"
+	"edgepen/proxy/limit"
 	"edgepen/tls"
 	"edgepen/tls/policy"
 	"edgepen/tls/upstream"
@@ -49,7 +50,7 @@ func (r random) entry(t *testing.T) acl.Entry {
 	}
 	words := strings.Fields(r.word("permit", "deny") + " " +
 		r.word("sni *.example.com", "sni none", "ja4 t13d1516h2_8daaf6152771_e5627efa2ab1", "client_cert none", "client_cert any", "client_cert san *.example.com",
-			"192.0.2.1", "10.0.0.0 255.0.0.0", "10.1.2.0/24", "10.0.0.1 255.0.0.255", "2001:db8::/32", "::1", "country SE", "all"))
+			"192.0.2.1", "10.0.0.0 255.0.0.0", "10.1.2.0/24", "10.0.0.1 255.0.0.255", "2001:db8::/32", "::1", "country SE", "country unknown", "continent EU", "asn 64500", "file /a.txt", "uid 7", "gid 8", "all"))
 	e, err := acl.ParseEntry(words)
 	if err != nil {
 		t.Fatal(words, err)
@@ -100,9 +101,15 @@ func (r random) settings(c *proxy.Config) {
 	if r.on() {
 		c.Source = netip.MustParseAddr(r.word("192.0.2.1", "2001:db8::1"))
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-		c.GeoIP = []string{"/a b.mmdb", "c.mmdb"}
+		c.GeoIP, c.GeoBuiltin = []string{"/a b.mmdb", "c.mmdb"}, false
 	}
 	c.Log, c.WebStats = r.file(), r.file()
+	c.Limits = limit.Config{Concurrent: r.IntN(9), PerSecond: float64(r.IntN(9)) / 2, Burst: r.IntN(9), Failures: float64(r.IntN(9)) / 4,
+		V4: r.IntN(33), V6: r.IntN(129), Prefixes: r.IntN(99), Handshakes: r.IntN(9), HandshakesPerSecond: float64(r.IntN(9))}
+	for i := range c.Denied {
+		c.Denied[i] = proxy.Action(r.IntN(len(proxy.ActionWords)))
+	}
+	c.TarpitMax, c.PlaceFields = r.IntN(99), proxy.Places{Country: r.on(), Continent: r.on(), ASN: r.on()}
 }
 
 func (r random) tls(c *proxy.Config) {

@@ -1,4 +1,4 @@
-package control
+package proxy
 
 import (
 	"errors"
@@ -7,23 +7,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkPeer lets our own user and root in (unix(7), SO_PEERCRED).
-func checkPeer(c net.Conn) error {
+// PeerIDs is the user and the group at the other end of a Unix socket (unix(7), SO_PEERCRED).
+func PeerIDs(c net.Conn) (uid, gid uint32, err error) {
 	u, ok := c.(*net.UnixConn)
 	if !ok {
-		return errors.New("neither TCP nor a Unix socket")
+		return 0, 0, errors.New("neither TCP nor a Unix socket")
 	}
 	raw, err := u.SyscallConn()
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	var cred *unix.Ucred
 	var failed error
 	if err := raw.Control(func(fd uintptr) { cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
-		return err
+		return 0, 0, err
 	}
 	if failed != nil {
-		return failed
+		return 0, 0, failed
 	}
-	return ownUser(cred.Uid)
+	return cred.Uid, cred.Gid, nil
 }

@@ -1,6 +1,6 @@
 //go:build darwin || freebsd
 
-package control
+package proxy
 
 import (
 	"errors"
@@ -9,23 +9,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkPeer lets our own user and root in (unix(4), LOCAL_PEERCRED).
-func checkPeer(c net.Conn) error {
+// PeerIDs is the user and the group at the other end of a Unix socket (unix(4), LOCAL_PEERCRED).
+func PeerIDs(c net.Conn) (uid, gid uint32, err error) {
 	u, ok := c.(*net.UnixConn)
 	if !ok {
-		return errors.New("neither TCP nor a Unix socket")
+		return 0, 0, errors.New("neither TCP nor a Unix socket")
 	}
 	raw, err := u.SyscallConn()
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	var cred *unix.Xucred
 	var failed error
 	if err := raw.Control(func(fd uintptr) { cred, failed = unix.GetsockoptXucred(int(fd), 0, unix.LOCAL_PEERCRED) }); err != nil {
-		return err
+		return 0, 0, err
 	}
 	if failed != nil {
-		return failed
+		return 0, 0, failed
 	}
-	return ownUser(cred.Uid)
+	if cred.Ngroups > 0 {
+		gid = cred.Groups[0]
+	}
+	return cred.Uid, gid, nil
 }

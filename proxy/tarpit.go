@@ -1,0 +1,67 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+)
+
+// tarpit keeps denied clients waiting for nothing: a socket each, without a goroutine, until their time is over.
+type tarpit struct {
+	mu   sync.Mutex
+	held []stuck // oldest first
+	most int
+}
+
+type stuck struct {
+	conn  io.Closer
+	until time.Time
+}
+
+// tarpitTime is how long a client is kept: longer than most wait by themselves.
+const tarpitTime = 2 * time.Minute
+
+// hold takes a connection over; false if there are too many: then the caller closes it.
+func (t *tarpit) hold(c io.Closer) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.held) >= t.most {
+		return false
+	}
+	t.held = append(t.held, stuck{c, time.Now().Add(tarpitTime)})
+	return true
+}
+
+// resize sets how many may be held.
+func (t *tarpit) resize(most int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.most = most
+}
+
+// run lets clients go when their time is over, and all when ctx is done.
+func (t *tarpit) run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			t.release(time.Now().Add(tarpitTime + time.Second))
+			return
+		case now := <-tick.C:
+			t.release(now)
+		}
+	}
+}
+
+func (t *tarpit) release(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for n < len(t.held) && !t.held[n].until.After(now) {
+		t.held[n].conn.Close() //nolint:errcheck // the client may be gone
+		n++
+	}
+	t.held = append(t.held[:0], t.held[n:]...)
+}

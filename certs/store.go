@@ -1,6 +1,8 @@
 package certs
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -81,6 +83,15 @@ func (st *Store) Changed() bool {
 		}
 	}
 	return false
+}
+
+// Files returns every file and directory that the last Load looked at,
+// successfully or not, in order: for those who check whether another could
+// read them.
+func (st *Store) Files() []string {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return slices.Sorted(maps.Keys(st.seen))
 }
 
 // memory is what a Store remembers.

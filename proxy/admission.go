@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"time"
 
@@ -113,6 +114,15 @@ func (c *connection) identify(t *tls.Conn) error {
 		c.identity = httpx.IdentityFields(withoutAnchor(chain), c.snap.Identity.Standard, c.snap.Identity.Classic)
 	}
 	return nil
+}
+
+// serves reports whether a client that was let in under one name may ask for a host: names may have CAs of their own for their clients.
+func (c *connection) serves(host []byte) bool {
+	name := string(host)
+	if bare, _, err := net.SplitHostPort(name); err == nil {
+		name = bare
+	}
+	return c.snap.profile.SameCAs(c.asker.who.Name, name)
 }
 
 // withoutAnchor is a chain without the CA that we trust, which servers are not to be told (RFC 9440 section 2.3).

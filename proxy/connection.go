@@ -308,6 +308,9 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		Refused:      c.refused,
 		Meter:        c,
 	}
+	if asked {
+		config.Serves = c.serves
+	}
 	if c.snap.Log != "" {
 		config.Asked = c.record
 	}

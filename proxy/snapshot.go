@@ -85,6 +85,7 @@ func (p *Proxy) compile(c Config, old *snapshot, again bool, addresses resolver)
 		func() error { return s.loadCertificates(p, old) },
 		s.ruleOnRevocation,
 		func() error { return s.loadUpstream(p, old) },
+		s.checkServerNames,
 		func() error { return p.compileSet(s, addresses) },
 		func() error { return p.compileRoutes(s, addresses) },
 	} {

@@ -4,11 +4,18 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+
+	"edgepen/proxy"
 )
 
 // rehearse is --check and --explain: everything that a start does short of opening and serving.
 func (o *options) rehearse(handler *logHandler) error {
 	p := o.in.Proxy
+	if o.control != "" {
+		if _, _, err := proxy.SplitListen(o.control); err != nil {
+			return fmt.Errorf("control port: %v", err)
+		}
+	}
 	warnings, lines, err := p.Explain()
 	if err != nil {
 		return err

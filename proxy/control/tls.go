@@ -265,6 +265,9 @@ func (c *call) ech() error {
 		print(c.Draft)
 		return nil
 	}
+	if len(c.files) > 0 {
+		return errors.New("ech rotate is for penctl: in a file it would make a new key at each reload")
+	}
 	c.then = func() error { // once this command's own Update is over
 		if err := c.Proxy.RotateECH(); err != nil {
 			return err

@@ -310,7 +310,7 @@ func (s *snapshot) loadUpstream(p *Proxy, old *snapshot) error {
 		return nil
 	}
 	if old.upstream != nil && o == old.Upstream {
-		s.upstream = old.upstream
+		s.upstream, s.inside = old.upstream, old.inside
 		return nil
 	}
 	source := certs.Source{CAFile: o.CAFile, CADir: o.CADir}
@@ -324,6 +324,11 @@ func (s *snapshot) loadUpstream(p *Proxy, old *snapshot) error {
 	if err != nil {
 		return fmt.Errorf("TLS to the servers: %v", err)
 	}
+	s.inside = set
+	if running := p.now.Load(); running != nil && running.upstream != nil && o == running.Upstream && sameInside(set, running.inside) {
+		s.upstream = running.upstream // with the sessions that servers can resume
+		return nil
+	}
 	m := upstream.Material{Roots: set.CAs}
 	if len(set.Default) > 0 {
 		m.Certificate = set.Default[0].TLS()
@@ -333,6 +338,9 @@ func (s *snapshot) loadUpstream(p *Proxy, old *snapshot) error {
 	}
 	return nil
 }
+
+// sameInside reports whether two sets come to the same for TLS to the servers.
+func sameInside(a, b *certs.Set) bool { return a.CAs == b.CAs && slices.Equal(a.Default, b.Default) }
 
 // checkServerNames refuses servers that could never be verified.
 func (s *snapshot) checkServerNames() error {

@@ -191,7 +191,9 @@ func (c *connection) connect() (*relay.Stream, error) {
 	if c.routed != nil {
 		set, last = c.routed, -1
 	}
-	c.asker.snap = snap
+	if snap.stage <= c.snap.stage { // otherwise they ask for what this connection has not been asked
+		c.asker.snap = snap
+	}
 	request := backend.Request{Client: c.addr, Port: c.port, Last: last, Lists: &c.asker, Denied: c.denied, Now: time.Now()}
 	failed := error(nil)
 	for srv := range set.Candidates(request) {

@@ -82,6 +82,7 @@ func (f *failures) record(client, listener string, err error) {
 func (c *connection) handshakeFailed(err error) {
 	if err == errPlainHTTP {
 		c.p.terminator.CountPlainHTTP()
+		c.p.log.Info("plain HTTP where TLS is spoken", "client", c.shown, "listener", c.listener.Address)
 		c.plainHTTP()
 		return
 	}

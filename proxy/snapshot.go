@@ -25,6 +25,7 @@ type snapshot struct {
 	profile    *tls.Profile            // the same
 	revocation *revoke.Rules           // what clients' certificates are held against
 	upstream   *upstream.Client        // nil: no TLS to the servers
+	inside     *certs.Set              // what upstream was made of
 	routes     map[string]*backend.Set // clients passed on without ending TLS, by name; nil: none
 	stage      acl.Stage               // what the access lists ask about at the latest
 }

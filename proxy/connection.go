@@ -310,7 +310,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		Refused:      c.refused,
 		Meter:        c,
 	}
-	if asked {
+	if proto == "https" {
 		config.Serves = c.serves
 	}
 	if c.snap.Log != "" {

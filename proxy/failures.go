@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -74,7 +75,7 @@ func (f *failures) record(client, listener string, err error) {
 	if unsaid > 0 {
 		args = append(args, "unrecorded", unsaid)
 	}
-	f.log.Log(context.Background(), level, "handshake failed", append(args, "why", err)...)
+	f.log.Log(context.Background(), level, "handshake failed", append(args, "why", fmt.Sprintf("%.500s", err.Error()))...)
 }
 
 // handshakeFailed records a handshake that came to nothing, answers plain HTTP, and leaves others the time to read the alert that says why: a

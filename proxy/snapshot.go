@@ -28,6 +28,8 @@ type snapshot struct {
 	inside     *certs.Set              // what upstream was made of
 	routes     map[string]*backend.Set // clients passed on without ending TLS, by name; nil: none
 	stage      acl.Stage               // what the access lists ask about at the latest
+	byName     bool                    // they ask for names
+	byJA4      bool                    // they ask for fingerprints
 }
 
 // permits asks an access list about an address; a list with no entries permits all. The zero Addr is a peer on a Unix socket.
@@ -118,6 +120,8 @@ func (s *snapshot) compileLists(old *snapshot) error {
 	for n, l := range s.ACLs {
 		for _, e := range l {
 			s.stage = max(s.stage, e.Stage())
+			s.byName = s.byName || e.SNI != ""
+			s.byJA4 = s.byJA4 || e.JA4 != ""
 		}
 		if done, ok := old.lists[n]; ok && s.geo == old.geo && slices.Equal(l, old.ACLs[n]) {
 			s.lists[n] = done

@@ -332,7 +332,7 @@ func TestRotateErrors(t *testing.T) {
 		{good, "nowhere", 3, `ECH public name "nowhere" has a single part; expected a host name such as cover.example.com`},
 		{bad, "a.example", 3, "ECH key file " + bad + ", line 1: a block that is no PEM, or has no end"},
 		{away, "a.example", 3, "writing ECH key file " + away + ": open "},
-		{filepath.Dir(good), "a.example", 3, "reading ECH key file: read " + filepath.Dir(good) + ": is a directory"},
+		{filepath.Dir(good), "a.example", 3, "ECH key file " + filepath.Dir(good) + " is not a regular file"},
 	} {
 		if keys, err := Rotate(test.path, test.name, test.keep); err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%v, error %v\nwant %s", keys, err, test.want)

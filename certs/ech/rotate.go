@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,14 +50,28 @@ func Rotate(path, publicName string, keep int) ([]Key, error) {
 	return keys, nil
 }
 
+// maxFile is more than a file of keys needs.
+const maxFile = 1 << 20
+
 // load reads the keys of a file that need not be there.
 func load(path string) ([]Key, error) {
-	content, err := os.ReadFile(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would block for ever
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading ECH key file: %v", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("ECH key file %s is not a regular file", path)
+	}
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading ECH key file: %v", err)
+	}
+	if len(content) > maxFile {
+		return nil, fmt.Errorf("ECH key file %s has more than %d bytes", path, maxFile)
 	}
 	return Parse(path, content)
 }

@@ -151,7 +151,7 @@ func (c *call) listCertificates() {
 		leaf := cert.Leaf
 		c.printf("%s\n    issuer %s\n    serial %s\n    valid until %s\n    source %s\n    OCSP %s\n", printable(strings.Join(cert.Names, " ")),
 			printable(leaf.Issuer.String()), hex.EncodeToString(leaf.SerialNumber.Bytes()), stamp(leaf.NotAfter),
-			cert.Source, cert.Stapling)
+			printable(cert.Source), printable(cert.Stapling))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -85,18 +86,18 @@ func (s *FileStore) Keep(lists ...List) {
 
 // readFile refuses pipes and devices: to open one can block for ever.
 func readFile(path string) (*FileSet, error) {
-	info, err := os.Stat(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, cannotRead(path, err)
+	}
+	defer f.Close()
+	info, err := f.Stat() // of what was opened: the path may be another file's by now
 	if err != nil {
 		return nil, cannotRead(path, err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file; expected one with addresses, one a line", path)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, cannotRead(path, err)
-	}
-	defer f.Close()
 	return ParseFile(path, f)
 }
 

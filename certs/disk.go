@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,7 +68,12 @@ type file struct {
 // devices are refused: opening one can block for ever, and a reload would find
 // it empty.
 func readFile(role, path string, limit int64) (file, error) {
-	info, err := os.Stat(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return file{}, readError(role, path, err)
+	}
+	defer f.Close()
+	info, err := f.Stat() // of what was opened: the path may be another file's by now
 	if err != nil {
 		return file{}, readError(role, path, err)
 	}
@@ -77,11 +83,6 @@ func readFile(role, path string, limit int64) (file, error) {
 	case !info.Mode().IsRegular():
 		return file{}, fmt.Errorf("%s %s is not a regular file; expected %s", role, path, kindOf(role))
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return file{}, readError(role, path, err)
-	}
-	defer f.Close()
 	// One byte more than there is tells ReadFull that this is the end.
 	data := make([]byte, min(info.Size(), limit)+1)
 	n, err := io.ReadFull(f, data)

@@ -69,7 +69,7 @@ func (s *Set) All() []*Certificate { return s.all }
 // certificates in the order given, byPath those of SNIPath.
 func (s *Set) index(own, byPath []*Certificate) {
 	s.Default = defaults(own)
-	s.all = slices.Concat(s.Default, byPath)
+	s.all = slices.Clip(slices.Concat(s.Default, byPath)) // callers may append to what All returns
 	s.byName = make(map[string][]*Certificate, len(s.all))
 	s.byRest = map[string][]*Certificate{}
 	s.enter(byPath)

@@ -92,6 +92,9 @@ func TestForName(t *testing.T) {
 	if got, want := sources(set.Default), "rsa.pem ec.pem other.pem"; got != want {
 		t.Errorf("Default %q, want %q", got, want)
 	}
+	if all := set.All(); cap(all) != len(all) {
+		t.Error("All hands out room behind its certificates, which two who append would share")
+	}
 	if got, want := sources(set.All()), "rsa.pem ec.pem other.pem *.example.net.crt a.example.com.crt a.example.com.rsa.crt only.example.com.ecdsa.crt Www.Example.com.crt"; got != want {
 		t.Errorf("All %q, want %q", got, want)
 	}

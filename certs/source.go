@@ -67,8 +67,7 @@ func (s Source) Clone() Source {
 	return s
 }
 
-// Paths returns every file and directory that s names, each once, for those
-// who check whether a reload could read them.
+// Paths returns every file and directory that s names, each once.
 func (s Source) Paths() []string {
 	all := slices.Concat(s.Certs, s.Keys, s.CRLs)
 	all = append(all, s.SNIPath, s.OCSPResponse, s.CADir, s.TicketKeys, s.ECHKeys)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,7 +43,12 @@ func look(path string) stamp {
 // read returns the content of a database file. Pipes and devices are refused:
 // opening one can block for ever.
 func read(path string) ([]byte, error) {
-	info, err := os.Stat(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, cannotRead(path, err)
+	}
+	defer f.Close()
+	info, err := f.Stat() // of what was opened: the path may be another file's by now
 	if err != nil {
 		return nil, cannotRead(path, err)
 	}
@@ -52,11 +58,6 @@ func read(path string) ([]byte, error) {
 	if info.Size() > maxSize {
 		return nil, fmt.Errorf("geoip database %s has %d bytes; expected at most %d", path, info.Size(), maxSize)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, cannotRead(path, err)
-	}
-	defer f.Close()
 	// One byte more than there is tells ReadFull that this is the end.
 	content := make([]byte, info.Size()+1)
 	n, err := io.ReadFull(f, content)

@@ -5,7 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"edgepen/acl"
@@ -71,7 +75,11 @@ func (c *connection) checks() tls.Checks {
 }
 
 func (c *connection) checkHello(h *tls.Hello) error {
-	c.asker.who.Name, c.asker.who.JA4 = h.ServerName, h.JA4
+	c.asker.who.Name = h.ServerName
+	if c.snap.byJA4 {
+		fingerprint := h.JA4() // now: the Hello ends with its handshake
+		c.asker.who.JA4 = func() string { return fingerprint }
+	}
 	if !c.admit(acl.Hello) {
 		return errRefused
 	}
@@ -119,6 +127,37 @@ func (c *connection) identify(t *tls.Conn) error {
 	return nil
 }
 
+// serves reports whether a client that was let in under one name may ask for a host: names may have CAs of their own for their clients,
+// and access lists may ask for names. One that names no host and asks for an address is the same in both.
+func (c *connection) serves(host []byte) bool {
+	if c.outlived() {
+		return false
+	}
+	if !c.snap.byName && !c.snap.asksForCertificates() {
+		return true
+	}
+	name := string(host)
+	if bare, _, err := net.SplitHostPort(name); err == nil {
+		name = bare
+	}
+	if c.snap.byName && !strings.EqualFold(strings.TrimSuffix(name, "."), c.asker.who.Name) {
+		if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err != nil || c.asker.who.Name != "" {
+			return false
+		}
+	}
+	return c.snap.profile.SameCAs(c.asker.who.Name, name)
+}
+
+// outlived reports whether what clients have to prove has been tightened or changed since this one was let in: it may come again.
+func (c *connection) outlived() bool {
+	now := c.p.now.Load()
+	if now == c.snap || !now.asksForCertificates() {
+		return false
+	}
+	return now.TLS.ClientAuth != c.snap.TLS.ClientAuth || now.CRL != c.snap.CRL || c.snap.certs == nil ||
+		now.certs.CAs != c.snap.certs.CAs || !slices.Equal(now.certs.Revoked, c.snap.certs.Revoked)
+}
+
 // withoutAnchor is a chain without the CA that we trust, which servers are not to be told (RFC 9440 section 2.3).
 func withoutAnchor(chain []*x509.Certificate) []*x509.Certificate {
 	if len(chain) < 2 {
@@ -156,10 +195,18 @@ func (c *connection) plainHTTP() {
 	switch {
 	case c.denied:
 	case c.snap.PlainHTTP == PlainRedirected:
-		relay.Respond(stream, c.snap.HeadMax, c.snap.HeadTimeout, true, func(r *httpx.Request, head []byte) []byte {
+		relay.Respond(stream, c.snap.HeadMax, shorter(c.snap.HeadTimeout, c.snap.HandshakeTimeout), true, func(r *httpx.Request, head []byte) []byte {
 			return r.AppendSecure(nil, head, "")
 		})
 	default:
 		stream.Farewell(httpx.AppendErrorPage(nil, 400, "this port speaks HTTPS: use https:// in the address", false))
 	}
+}
+
+// shorter is the shorter of two times of which 0 is for ever.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }

@@ -1,13 +1,17 @@
 package proxy
 
 import (
+	"bufio"
 	"crypto/sha256"
 	stdtls "crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -100,6 +104,54 @@ func TestRevocationRules(t *testing.T) {
 		p, _ := start(t, func(*Config) {})
 		if err := p.revocation.Check(t.Context(), s.revocation, chain, time.Now()); (err == nil) != tt.passes {
 			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+// TestMisdirected: a name with CAs of its own for its clients cannot be asked for on a connection that others vouch for.
+func TestMisdirected(t *testing.T) {
+	root, other := certtest.NewRoot(t, "root"), certtest.NewRoot(t, "other")
+	serverKey, clientKey := certtest.NewKey(t), certtest.NewKey(t)
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"own.example.crt": certtest.PEM(root.Issue(t, "own.example", serverKey, nil)), "own.example.key": certtest.KeyPEM(t, serverKey),
+		"own.example.ca": certtest.PEM(other.Cert),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, _ := start(t, func(c *Config) {
+		c.Servers = []backend.Spec{newHTTPServer(t)}
+		c.HTTP = true
+		c.Certificates.SelfSigned, c.Certificates.SNIPath = "localhost", dir
+		c.Certificates.CAFile = certtest.Write(t, "ca.pem", certtest.PEM(root.Cert))
+		c.TLS.ClientAuth = "required"
+	})
+	for _, tt := range []struct {
+		by         *certtest.Authority
+		name, host string
+		status     int
+	}{
+		{root, "localhost", "localhost", 200},
+		{root, "localhost", "unknown.example:8443", 200},
+		{root, "localhost", "own.example", 421},
+		{root, "localhost", "OWN.example.:443", 421},
+		{other, "own.example", "Own.Example:443", 200},
+		{other, "own.example", "localhost", 421},
+	} {
+		shown := stdtls.Certificate{Certificate: [][]byte{tt.by.Issue(t, "client", clientKey, nil).Raw}, PrivateKey: clientKey}
+		c := stdtls.Client(dial(t, address(p, 0)), &stdtls.Config{InsecureSkipVerify: true, ServerName: tt.name, Certificates: []stdtls.Certificate{shown}})
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: "+tt.host+"\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != tt.status {
+			t.Errorf("let in as %s and asking for %s: %d, want %d", tt.name, tt.host, resp.StatusCode, tt.status)
 		}
 	}
 }

@@ -3,11 +3,13 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"edgepen/certs"
 	"edgepen/certs/acme"
@@ -28,16 +30,37 @@ type authority struct {
 type kept map[string]string
 
 func (k kept) read(path string) (string, error) {
-	content, err := os.ReadFile(path)
+	content, err := readSmall(path)
 	if err == nil {
-		k[path] = string(content)
-		return k[path], nil
+		k[path] = content
+		return content, nil
 	}
 	if had, ok := k[path]; ok {
 		return had, nil
 	}
 	return "", err
 }
+
+// readSmall reads a regular file of at most maxSmall bytes. A pipe would block for ever, and everybody who waits for the lock.
+func readSmall(path string) (string, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxSmall {
+		return "", fmt.Errorf("%s: expected a regular file of at most %d bytes", path, maxSmall)
+	}
+	content, err := io.ReadAll(io.LimitReader(f, maxSmall))
+	return string(content), err
+}
+
+// maxSmall is more than keys and roots need.
+const maxSmall = 4 << 20
 
 func newAuthority(log *slog.Logger) *authority {
 	return &authority{log: log, running: make(chan struct{}), files: kept{}}

@@ -15,6 +15,7 @@ import (
 	"edgepen/certs/ech"
 	"edgepen/certs/revoke"
 	"edgepen/certs/staple"
+	"edgepen/proxy/backend"
 	"edgepen/tls"
 	"edgepen/tls/upstream"
 )
@@ -88,13 +89,11 @@ func (s *snapshot) asksForCertificates() bool {
 
 // warnings are remarks for the operator about certificates and TLS.
 func (s *snapshot) warnings() (all []string) {
+	if !s.asksForCertificates() && len(s.Certificates.CRLs)+len(s.DeniedCerts) > 0 {
+		all = append(all, "revocation lists (crl) and denials (client_deny) have no effect: clients are asked for no certificate (--client-auth, -R)")
+	}
 	if s.profile != nil {
-		all = s.profile.Warnings()
-		for _, l := range s.certs.Revoked {
-			if w := l.Warning(time.Now()); w != "" {
-				all = append(all, w)
-			}
-		}
+		all = append(all, s.profile.Warnings()...)
 	}
 	if s.upstream != nil {
 		all = append(all, s.upstream.Warnings()...)
@@ -138,7 +137,7 @@ func (s *snapshot) ruleOnRevocation() error {
 // keepStaples has OCSP responses kept for all certificates.
 func (p *Proxy) keepStaples(s *snapshot) {
 	var kept []staple.Certificate
-	for _, c := range append(s.certs.All(), p.acme.all()...) {
+	for _, c := range p.allCertificates(s) {
 		kept = append(kept, staple.Certificate{Leaf: c.Leaf(), Issuer: c.Issuer(), Given: c.Response, From: c.ResponseFile, Set: c.SetStaple})
 	}
 	p.staples.Keep(kept, s.OCSPFetch)
@@ -292,7 +291,13 @@ func (d *Draft) ShownCertificates() []CertificateStatus {
 }
 
 func (p *Proxy) allCertificates(s *snapshot) []*certs.Certificate {
-	return append(s.certs.All(), p.acme.all()...)
+	return slices.Concat(s.certs.All(), p.acme.all())
+}
+
+// CertificateFiles lists every file and directory of certificates and their like that was looked at last, for whoever checks whether a reload
+// could read them.
+func (p *Proxy) CertificateFiles() []string {
+	return append(p.store.Files(), p.upstreamStore.Files()...)
 }
 
 // Revocations describes the revocation lists that client certificates are held against, a line each.
@@ -305,7 +310,7 @@ func (s *snapshot) loadUpstream(p *Proxy, old *snapshot) error {
 		return nil
 	}
 	if old.upstream != nil && o == old.Upstream {
-		s.upstream = old.upstream
+		s.upstream, s.inside = old.upstream, old.inside
 		return nil
 	}
 	source := certs.Source{CAFile: o.CAFile, CADir: o.CADir}
@@ -319,12 +324,36 @@ func (s *snapshot) loadUpstream(p *Proxy, old *snapshot) error {
 	if err != nil {
 		return fmt.Errorf("TLS to the servers: %v", err)
 	}
+	s.inside = set
+	if running := p.now.Load(); running != nil && running.upstream != nil && o == running.Upstream && sameInside(set, running.inside) {
+		s.upstream = running.upstream // with the sessions that servers can resume
+		return nil
+	}
 	m := upstream.Material{Roots: set.CAs}
 	if len(set.Default) > 0 {
 		m.Certificate = set.Default[0].TLS()
 	}
 	if s.upstream, err = upstream.New(o, m); err != nil {
 		return fmt.Errorf("TLS to the servers: %v", err)
+	}
+	return nil
+}
+
+// sameInside reports whether two sets come to the same for TLS to the servers.
+func sameInside(a, b *certs.Set) bool { return a.CAs == b.CAs && slices.Equal(a.Default, b.Default) }
+
+// checkServerNames refuses servers that could never be verified.
+func (s *snapshot) checkServerNames() error {
+	if s.upstream == nil {
+		return nil
+	}
+	for _, srv := range slices.Concat(s.Servers, []backend.Spec{s.Emergency, s.Abuse}) {
+		if srv.Address == "" {
+			continue
+		}
+		if err := s.upstream.CheckName(srv.Address); err != nil {
+			return fmt.Errorf("TLS to the servers: %s: %v (--backend-name)", srv.Address, err)
+		}
 	}
 	return nil
 }

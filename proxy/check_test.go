@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 
 	"edgepen/acl"
 	"edgepen/certs"
+	"edgepen/certs/certtest"
+	"edgepen/certs/revoke"
 	"edgepen/proxy/backend"
 )
 
@@ -97,5 +100,72 @@ func TestRoute(t *testing.T) {
 		if got := s.route(name); got != want {
 			t.Errorf("%q: %p, want %p", name, got, want)
 		}
+	}
+}
+
+// TestNamelessServers: a server on a Unix socket has no name to be verified by, which the start says rather than each connection.
+func TestNamelessServers(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		edit   func(*Config)
+		refuse bool
+	}{
+		{"no name", func(*Config) {}, true},
+		{"a name for all", func(c *Config) { c.Upstream.ServerName = "a.example" }, false},
+		{"not verified", func(c *Config) { c.Upstream.SkipVerify = true }, false},
+		{"for the emergency", func(c *Config) { c.Servers, c.Emergency = nil, c.Servers[0] }, true},
+		{"without TLS", func(c *Config) { c.Upstream.On = false }, false},
+	} {
+		p := New(slog.New(slog.DiscardHandler), new(slog.LevelVar))
+		update(t, p, func(c *Config) {
+			c.Listeners = []Listener{{Address: "127.0.0.1:0"}}
+			c.Servers = []backend.Spec{{Address: "/run/server"}}
+			c.Upstream.On = true
+			tt.edit(c)
+		})
+		err := p.Check()
+		if (err != nil) != tt.refuse || err != nil && !strings.Contains(err.Error(), "TLS to the servers: /run/server: a Unix socket has no name") {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		closes(t, p)
+	}
+}
+
+// TestExplainWarns: what a requirement does not reach, or a list is never asked about, stands among the warnings.
+func TestExplainWarns(t *testing.T) {
+	root := certtest.NewRoot(t, "root")
+	required := func(c *Config) {
+		c.Certificates.CAFile = certtest.Write(t, "ca.pem", certtest.PEM(root.Cert))
+		c.TLS.ClientAuth = "required"
+	}
+	for _, tt := range []struct {
+		name string
+		edit func(*Config)
+		want string // "": none of this kind
+	}{
+		{"a plain listener", func(c *Config) {
+			required(c)
+			c.Listeners = append(c.Listeners, Listener{"127.0.0.1:80", TLSNever})
+		}, "clients of listener 127.0.0.1:80 show no certificate"},
+		{"a route", func(c *Config) { required(c); c.Routes = []Route{{Name: "a.example"}} }, "clients that ask for a.example show us no certificate"},
+		{"denials nobody asks about", func(c *Config) { c.DeniedCerts = []revoke.Denial{{Serial: "5"}} }, "denials (client_deny) have no effect"},
+		{"TLS throughout", func(c *Config) {
+			required(c)
+			c.DeniedCerts = []revoke.Denial{{Serial: "5"}}
+			c.Listeners = append(c.Listeners, Listener{"127.0.0.1:80", Redirect})
+		}, ""},
+	} {
+		p := New(slog.New(slog.DiscardHandler), new(slog.LevelVar))
+		update(t, p, func(c *Config) {
+			c.Listeners = []Listener{{Address: "127.0.0.1:443"}}
+			c.Certificates.SelfSigned = "localhost"
+			tt.edit(c)
+		})
+		warnings, _, err := p.Explain()
+		all := strings.Join(warnings, "\n")
+		if err != nil || tt.want == "" && strings.Contains(all, "no certificate") || !strings.Contains(all, tt.want) {
+			t.Errorf("%s: %q (%v), want %q", tt.name, all, err, tt.want)
+		}
+		closes(t, p)
 	}
 }

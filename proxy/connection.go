@@ -220,7 +220,9 @@ func (c *connection) connect() (*relay.Stream, error) {
 	if c.routed != nil {
 		set, last = c.routed, -1
 	}
-	c.asker.snap = snap
+	if snap.stage <= c.snap.stage { // otherwise they ask for what this connection has not been asked
+		c.asker.snap = snap
+	}
 	request := backend.Request{Client: c.addr, Port: c.port, Last: last, Lists: &c.asker, Denied: c.denied, Now: time.Now()}
 	failed := error(nil)
 	for srv := range set.Candidates(request) {
@@ -326,7 +328,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	}
 	config := &relay.HTTPConfig{
 		Forward: httpx.Forward{Client: client, Proto: proto, Port: c.listener.port,
-			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr), Identity: c.identity, Place: c.place(), Asked: asked},
+			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr), Identity: c.identity, Asked: asked, Place: c.place()},
 		HeadLimit:    c.snap.HeadMax,
 		HeadTimeout:  c.snap.HeadTimeout,
 		Idle:         c.snap.Idle(),
@@ -336,6 +338,9 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		Disconnected: c.disconnected,
 		Refused:      c.refused,
 		Meter:        c,
+	}
+	if proto == "https" {
+		config.Serves = c.serves
 	}
 	if c.denied {
 		config.Forward.Denied = httpx.DeniedField(ReasonWords[c.denial.reason])

@@ -10,6 +10,7 @@ import (
 
 	"edgepen/acl"
 	"edgepen/certs"
+	"edgepen/certs/revoke"
 )
 
 // Check compiles the configuration, reading every file that it names and looking up every server, and opens nothing.
@@ -127,7 +128,7 @@ func (e *explanation) certificate(c *certs.Certificate) {
 func (e *explanation) clients() {
 	if e.asksForCertificates() {
 		switch lists := len(e.certs.Revoked); {
-		case e.CRL.Mode == 0 || lists == 0 && !e.CRL.Fetch:
+		case e.CRL.Mode == revoke.Off || lists == 0 && !e.CRL.Fetch:
 			e.warn("client certificates are not held against revocation lists: --crl FILE or --crl-fetch")
 		default:
 			e.say("client certificates: held against %d revocation lists, %s", lists, e.crlInWords())
@@ -135,6 +136,7 @@ func (e *explanation) clients() {
 		for _, d := range e.DeniedCerts {
 			e.say("client certificates: %s is denied", d)
 		}
+		e.withoutCertificates()
 	}
 	used := map[int]string{e.ClientACL: "every client"}
 	for i, srv := range e.Servers {
@@ -151,9 +153,24 @@ func (e *explanation) clients() {
 	e.forwarded()
 }
 
+// withoutCertificates names the ways in on which nobody is asked for a certificate, though certificates are required.
+func (e *explanation) withoutCertificates() {
+	if e.TLS.ClientAuth != "required" {
+		return
+	}
+	for _, l := range e.Listeners {
+		if l.TLS != Redirect && !e.usesTLS(l) {
+			e.warn("clients of listener %s show no certificate, though certificates are required (-R): it speaks no TLS", l.Address)
+		}
+	}
+	for _, r := range e.Routes {
+		e.warn("clients that ask for %s show us no certificate, though certificates are required (-R): they are passed on", r.Name)
+	}
+}
+
 func (e *explanation) crlInWords() string {
 	words := "a missing or outdated list refuses the client"
-	if e.CRL.Mode == 1 {
+	if e.CRL.Mode == revoke.Soft {
 		words = "a missing or outdated list lets the client pass"
 	}
 	if e.CRL.Fetch {

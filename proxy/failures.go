@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -75,7 +76,7 @@ func (f *failures) record(client, listener string, err error) {
 	if unsaid > 0 {
 		args = append(args, "unrecorded", unsaid)
 	}
-	f.log.Log(context.Background(), level, "handshake failed", append(args, "why", err)...)
+	f.log.Log(context.Background(), level, "handshake failed", append(args, "why", fmt.Sprintf("%.500s", err.Error()))...)
 }
 
 // handshakeFailed records a handshake that came to nothing, answers plain HTTP, and leaves others the time to read the alert that says why: a
@@ -83,6 +84,7 @@ func (f *failures) record(client, listener string, err error) {
 func (c *connection) handshakeFailed(err error) {
 	if err == errPlainHTTP {
 		c.p.terminator.CountPlainHTTP()
+		c.p.log.Info("plain HTTP where TLS is spoken", "client", c.shown, "listener", c.listener.Address)
 		c.plainHTTP()
 		return
 	}

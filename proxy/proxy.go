@@ -162,14 +162,18 @@ func (p *Proxy) apply(c Config, again bool) error {
 	}
 	old := p.now.Load()
 	next, err := p.compile(c, old, again, p.resolver(old, again))
-	if err != nil {
-		return err
+	if err == nil {
+		err = p.acme.use(&c)
 	}
-	if err := p.acme.use(&c); err != nil {
+	if err != nil {
+		p.store.Again() // it may have read what is not to come into force
+		p.upstreamStore.Again()
 		return err
 	}
 	traffic, added, gone, err := p.openNew(c, next, again)
 	if err != nil {
+		p.store.Again()
+		p.upstreamStore.Again()
 		return errors.Join(err, p.acme.use(&p.config))
 	}
 	p.publish(next)
@@ -205,8 +209,8 @@ func (p *Proxy) publish(s *snapshot) {
 	if old != nil && !slices.Equal(old.DeniedCerts, s.DeniedCerts) {
 		p.endDenied()
 	}
-	if old == nil || old.profile != s.profile || old.upstream != s.upstream {
-		for _, w := range s.warnings() {
+	if warnings := s.warnings(); old == nil || old.profile != s.profile || !slices.Equal(warnings, old.warnings()) {
+		for _, w := range warnings {
 			p.log.Warn(w)
 		}
 	}

@@ -25,8 +25,11 @@ type snapshot struct {
 	profile    *tls.Profile            // the same
 	revocation *revoke.Rules           // what clients' certificates are held against
 	upstream   *upstream.Client        // nil: no TLS to the servers
+	inside     *certs.Set              // what upstream was made of
 	routes     map[string]*backend.Set // clients passed on without ending TLS, by name; nil: none
 	stage      acl.Stage               // what the access lists ask about at the latest
+	byName     bool                    // they ask for names
+	byJA4      bool                    // they ask for fingerprints
 }
 
 // permits asks an access list about an address; a list with no entries permits all. The zero Addr is a peer on a Unix socket.
@@ -86,6 +89,7 @@ func (p *Proxy) compile(c Config, old *snapshot, again bool, addresses resolver)
 		func() error { return s.loadCertificates(p, old) },
 		s.ruleOnRevocation,
 		func() error { return s.loadUpstream(p, old) },
+		s.checkServerNames,
 		func() error { return p.compileSet(s, addresses) },
 		func() error { return p.compileRoutes(s, addresses) },
 	} {
@@ -125,6 +129,8 @@ func (s *snapshot) compileLists(p *Proxy, running *snapshot) error {
 	for n, l := range s.ACLs {
 		for _, e := range l {
 			s.stage = max(s.stage, e.Stage())
+			s.byName = s.byName || e.SNI != ""
+			s.byJA4 = s.byJA4 || e.JA4 != ""
 		}
 		done := running.lists[n]
 		same, err := s.sameList(p, n, running)

@@ -3,6 +3,7 @@ package tls
 import (
 	"context"
 	stdtls "crypto/tls"
+	"strings"
 	"time"
 
 	"edgepen/certs"
@@ -13,27 +14,41 @@ import (
 // the default ones. None if the client is to be refused. deadline ends what may
 // take long; zero: nothing does.
 func (p *Profile) find(ctx context.Context, name string, deadline time.Time) []*certs.Certificate {
-	if name != "" {
-		if list := p.material.Set.ForName(name); len(list) > 0 {
+	if list := p.known(name); len(list) > 0 {
+		return list
+	}
+	if name != "" && p.material.Obtain != nil {
+		ctx, cancel := until(ctx, deadline)
+		defer cancel()
+		if list := p.material.Obtain(ctx, name); len(list) > 0 {
 			return list
-		}
-		if p.material.More != nil {
-			if list := p.material.More(name); len(list) > 0 {
-				return list
-			}
-		}
-		if p.material.Obtain != nil {
-			ctx, cancel := until(ctx, deadline)
-			defer cancel()
-			if list := p.material.Obtain(ctx, name); len(list) > 0 {
-				return list
-			}
 		}
 	}
 	if p.strict {
 		return nil
 	}
 	return p.material.Set.Default
+}
+
+// known returns the certificates that there are for a name.
+func (p *Profile) known(name string) []*certs.Certificate {
+	if name == "" {
+		return nil
+	}
+	if list := p.material.Set.ForName(name); len(list) > 0 || p.material.More == nil {
+		return list
+	}
+	return p.material.More(name)
+}
+
+// SameCAs reports whether the same CAs vouch for the clients of the name that
+// a client asked for (Info.ServerName) and for those of host, as it names that
+// later on, in HTTP: if not, what the client has shown counts for nothing there.
+func (p *Profile) SameCAs(asked, host string) bool {
+	if len(p.own) == 0 {
+		return true
+	}
+	return p.variantFor(p.known(asked)) == p.variantFor(p.known(hostName(strings.TrimSuffix(host, "."))))
 }
 
 // variantFor is the configuration for clients of what list serves: the CAs of

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -40,6 +41,24 @@ var (
 	_ certmagic.RenewalInfoGetter = (*issuer)(nil)
 )
 
+// maxAnswer is more than any answer of a CA has.
+const maxAnswer = 4 << 20
+
+// bounded cuts answers that are larger than maxAnswer.
+type bounded struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		answer.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(answer.Body, maxAnswer), answer.Body}
+	}
+	return answer, err
+}
+
 func newIssuer(life context.Context, id identity, store *storage, table *pending, log *slog.Logger) *issuer {
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
@@ -57,7 +76,7 @@ func newIssuer(life context.Context, id identity, store *storage, table *pending
 		id: id, store: store, log: log, life: life, table: table,
 		client: &acmeproto.Client{
 			Directory:   id.directory,
-			HTTPClient:  &http.Client{Transport: transport, Timeout: time.Minute},
+			HTTPClient:  &http.Client{Transport: bounded{transport}, Timeout: time.Minute},
 			UserAgent:   "edgepen",
 			PollTimeout: 90 * time.Second,
 			Logger:      slog.New(quiet{log.Handler()}),
@@ -147,10 +166,14 @@ func (i *issuer) order(ctx context.Context, csr *x509.CertificateRequest) (*cert
 // tryChallenges places the order once for each challenge, until one succeeds.
 // acmez would choose among them by what succeeded before.
 func (i *issuer) tryChallenges(ctx context.Context, order acmez.OrderParameters) ([]acmeproto.Certificate, error) {
+	name := ""
+	if len(order.Identifiers) == 1 {
+		name = strings.ToLower(order.Identifiers[0].Value)
+	}
 	var texts []string
 	var errs []error
 	for kind := range strings.FieldsSeq(i.id.challenges) {
-		client := acmez.Client{Client: i.client, ChallengeSolvers: map[string]acmez.Solver{kind: &solver{table: i.table, kind: kind}}}
+		client := acmez.Client{Client: i.client, ChallengeSolvers: map[string]acmez.Solver{kind: &solver{table: i.table, kind: kind, name: name}}}
 		chains, err := client.ObtainCertificate(ctx, order)
 		if err == nil || ctx.Err() != nil {
 			return chains, err

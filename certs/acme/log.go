@@ -105,7 +105,18 @@ func (r *refusal) Unwrap() error { return r.err }
 
 // words says what the CA said, or what kept it from saying something. RFC 8555
 // section 6.7 has clients show the detail of a problem.
-func words(err error) string {
+func words(err error) string { return clip(fullWords(err)) }
+
+// clip keeps what a CA says within what a log line can hold.
+func clip(text string) string {
+	const most = 1000
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
+func fullWords(err error) string {
 	var r *refusal
 	var problem acmeproto.Problem
 	var request *url.Error

@@ -3,6 +3,7 @@ package acme
 import (
 	"context"
 	stdtls "crypto/tls"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -102,10 +103,14 @@ func (p *pending) drop(table map[string]*challenge, key string, c *challenge) {
 	p.count.Add(-1)
 }
 
+// tokenChars are those of base64url.
+const tokenChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
 // solver tells the table what acmez wants answered in one order of one name.
 type solver struct {
 	table *pending
 	kind  string // TLSALPN01 or HTTP01
+	name  string // what the order is of; "": any name
 	undo  func()
 }
 
@@ -114,6 +119,12 @@ var _ acmez.Solver = (*solver)(nil)
 // Present is called before the CA is told to validate.
 func (s *solver) Present(_ context.Context, ch acmeproto.Challenge) error {
 	c := &challenge{host: strings.ToLower(ch.Identifier.Value), answer: ch.KeyAuthorization}
+	switch {
+	case s.name != "" && c.host != s.name:
+		return fmt.Errorf("the CA wants %.100q validated in an order of %s", c.host, s.name)
+	case ch.Token == "" || strings.Trim(ch.Token, tokenChars) != "":
+		return fmt.Errorf("the CA's token %.100q is none (RFC 8555 section 8.1)", ch.Token)
+	}
 	table, key := s.table.token, ch.HTTP01ResourcePath()
 	if s.kind == TLSALPN01 {
 		cert, err := acmez.TLSALPN01ChallengeCert(ch)

@@ -297,19 +297,24 @@ func TestRotateKeepsOwner(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give a file away")
 	}
-	path := certtest.Write(t, "ech.pem", example)
-	if err := os.Chown(path, 65534, 65534); err != nil {
-		t.Fatal(err)
+	present := certtest.Write(t, "ech.pem", example)
+	made := filepath.Join(t.TempDir(), "ech.pem")
+	for _, path := range []string{present, filepath.Dir(made)} {
+		if err := os.Chown(path, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, err := Rotate(path, "", 2); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if owner := info.Sys().(*syscall.Stat_t); owner.Uid != 65534 || owner.Gid != 65534 || info.Mode().Perm() != 0o600 {
-		t.Errorf("it belongs to %d:%d, mode %v", owner.Uid, owner.Gid, info.Mode())
+	for _, path := range []string{present, made} {
+		if _, err := Rotate(path, "cover.example", 2); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if owner := info.Sys().(*syscall.Stat_t); owner.Uid != 65534 || owner.Gid != 65534 || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s belongs to %d:%d, mode %v", path, owner.Uid, owner.Gid, info.Mode())
+		}
 	}
 }
 
@@ -327,7 +332,7 @@ func TestRotateErrors(t *testing.T) {
 		{good, "nowhere", 3, `ECH public name "nowhere" has a single part; expected a host name such as cover.example.com`},
 		{bad, "a.example", 3, "ECH key file " + bad + ", line 1: a block that is no PEM, or has no end"},
 		{away, "a.example", 3, "writing ECH key file " + away + ": open "},
-		{filepath.Dir(good), "a.example", 3, "reading ECH key file: read " + filepath.Dir(good) + ": is a directory"},
+		{filepath.Dir(good), "a.example", 3, "ECH key file " + filepath.Dir(good) + " is not a regular file"},
 	} {
 		if keys, err := Rotate(test.path, test.name, test.keep); err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%v, error %v\nwant %s", keys, err, test.want)

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,8 +21,9 @@ import (
 //
 // The file is replaced at once and as a whole (rename), and is on the disk when
 // Rotate returns; where path is a symbolic link, the file that it leads to. Its
-// mode is 0600, and its owner remains. On error it stays as it is, unless the
-// error is that the disk could not be waited for.
+// mode is 0600, and its owner remains; root gives a new one to the owner of the
+// directory. On error it stays as it is, unless the error is that the disk could
+// not be waited for.
 func Rotate(path, publicName string, keep int) ([]Key, error) {
 	if keep < 1 || keep > maxKeys {
 		return nil, fmt.Errorf("ECH keys to keep: %d; expected 1 to %d", keep, maxKeys)
@@ -48,14 +50,28 @@ func Rotate(path, publicName string, keep int) ([]Key, error) {
 	return keys, nil
 }
 
+// maxFile is more than a file of keys needs.
+const maxFile = 1 << 20
+
 // load reads the keys of a file that need not be there.
 func load(path string) ([]Key, error) {
-	content, err := os.ReadFile(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would block for ever
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading ECH key file: %v", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("ECH key file %s is not a regular file", path)
+	}
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading ECH key file: %v", err)
+	}
+	if len(content) > maxFile {
+		return nil, fmt.Errorf("ECH key file %s has more than %d bytes", path, maxFile)
 	}
 	return Parse(path, content)
 }
@@ -105,12 +121,16 @@ func replace(path string, content []byte) (err error) {
 	return syncDir(dir)
 }
 
-// keepOwner gives f to the owner of the file that it is to replace: a proxy
-// that runs as another user than who rotates must be able to read it still.
+// keepOwner gives f to the owner of the file that it is to replace, or, as root,
+// of the directory where there is none: a proxy that runs as another user than
+// who makes or rotates keys must be able to read them still.
 func keepOwner(f *os.File, path string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		if os.Geteuid() != 0 {
+			return nil
+		}
+		info, err = os.Stat(filepath.Dir(path))
 	}
 	if err != nil {
 		return err

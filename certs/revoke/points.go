@@ -14,6 +14,7 @@ import (
 
 const (
 	maxPoints     = 256             // distribution points remembered
+	maxURLs       = 4               // of a certificate that are asked: one must not keep all others waiting
 	maxRemembered = 256 << 20       // bytes of all their lists
 	atOnce        = 4               // fetches
 	patience      = 5 * time.Second // what a handshake waits in all

@@ -46,7 +46,7 @@ func (v *verdict) lookUp(r *Rules, ask *asking) {
 		return
 	}
 	fromFiles := v.cover != nil
-	for _, url := range v.cert.CRLDistributionPoints {
+	for _, url := range v.cert.CRLDistributionPoints[:min(len(v.cert.CRLDistributionPoints), maxURLs)] {
 		if v.settled() || !fromFiles && v.cover != nil {
 			return
 		}

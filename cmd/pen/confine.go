@@ -32,20 +32,27 @@ func (o *options) makeStorage() error {
 	return nil
 }
 
+// maxUnreadable bounds the warnings about files: among thousands of certificates one cause is often everybody's.
+const maxUnreadable = 20
+
 // warnUnreadable names the files that a reload will want and cannot have as the user and within the root that we have now.
 func (o *options) warnUnreadable(log *slog.Logger) {
 	c := o.in.Proxy.Config()
-	files := append(slices.Clone(c.GeoIP), o.config, c.ACMESecretFile, c.ACME.CARoots, c.Upstream.Cert, c.Upstream.Key)
-	files = append(files, c.Certificates.Paths()...)
+	files := append(slices.Clone(c.GeoIP), o.config, c.ACMESecretFile, c.ACME.CARoots)
+	files = append(files, o.in.Proxy.CertificateFiles()...)
+	unreadable := 0
 	for _, name := range files {
 		if name == "" {
 			continue
 		}
 		f, err := os.Open(name)
-		if err != nil {
+		if err == nil {
+			f.Close()
+		} else if unreadable++; unreadable <= maxUnreadable {
 			log.Warn("a reload will not be able to read this file", "file", name, "why", err)
-			continue
 		}
-		f.Close()
+	}
+	if unreadable > maxUnreadable {
+		log.Warn("a reload will not be able to read more files", "files", unreadable-maxUnreadable)
 	}
 }

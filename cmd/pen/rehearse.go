@@ -3,12 +3,21 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os"
+	"os/user"
 	"strings"
+
+	"edgepen/proxy"
 )
 
 // rehearse is --check and --explain: everything that a start does short of opening and serving.
 func (o *options) rehearse(handler *logHandler) error {
 	p := o.in.Proxy
+	if o.control != "" {
+		if _, _, err := proxy.SplitListen(o.control); err != nil {
+			return fmt.Errorf("control port: %v", err)
+		}
+	}
 	warnings, lines, err := p.Explain()
 	if err != nil {
 		return err
@@ -27,9 +36,24 @@ func (o *options) rehearse(handler *logHandler) error {
 		}
 		return nil
 	}
-	if err := o.confine(slog.New(handler)); err != nil { // the process ends here anyway, so it can try what a reload could read
+	if err := o.rehearseUser(slog.New(handler)); err != nil {
 		return err
 	}
 	fmt.Fprintln(o.stdout, "the configuration is good")
+	return nil
+}
+
+// rehearseUser becomes the user of -u, to see what a reload could read: the process ends here anyway. Who is not root can only say whether
+// there is such a user.
+func (o *options) rehearseUser(log *slog.Logger) error {
+	if os.Geteuid() == 0 {
+		return o.confine(log)
+	}
+	if o.user == "" {
+		return nil
+	}
+	if _, err := user.Lookup(o.user); err != nil {
+		return fmt.Errorf("-u %s: there is no such user", o.user)
+	}
 	return nil
 }

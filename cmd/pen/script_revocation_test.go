@@ -95,7 +95,11 @@ func sClient(ts *testscript.TestScript, neg bool, args []string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "openssl", append([]string{"s_client", "-connect", args[0], "-ign_eof"}, args[2:]...)...)
 	cmd.Dir = ts.MkAbs(".")
-	cmd.Stdin = strings.NewReader("GET " + args[1] + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	host := "localhost"
+	if at := slices.Index(args, "-servername"); at >= 0 && at+1 < len(args) {
+		host = args[at+1]
+	}
+	cmd.Stdin = strings.NewReader("GET " + args[1] + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n")
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil || ctx.Err() != nil {
 		ts.Fatalf("openssl s_client -connect %s: %v", args[0], errors.Join(err, ctx.Err()))

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"edgepen/proxy"
 )
@@ -156,18 +157,18 @@ func (c *call) include(path string) error {
 }
 
 func readFile(path string) (string, error) {
-	info, err := os.Stat(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", cannotRead(path, err)
+	}
+	defer f.Close()
+	info, err := f.Stat() // of what was opened: the path may be another file's by now
 	if err != nil {
 		return "", cannotRead(path, err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
 		return "", fmt.Errorf("configuration file %s: expected a regular file of at most %d bytes", path, maxFile)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", cannotRead(path, err)
-	}
-	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1)) // the size that the system says is 0 in /proc
 	if err != nil {
 		return "", cannotRead(path, err)

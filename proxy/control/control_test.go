@@ -197,6 +197,7 @@ func TestLoad(t *testing.T) {
 		{name: "a bad argument", text: "blacklist 7\nhash\nblacklist x\n", err: ":3: blacklist: \"x\" is no number"},
 		{name: "a bad argument in an included file", text: "blacklist 7\ninclude " + file(t, "bad", "\ntimeout 0\n") + "\n", err: "bad:2: timeout: 0 is out of range"},
 		{name: "a file that is not there", text: "include /nowhere/at/all\n", err: ":1: cannot read configuration file /nowhere/at/all: no such file"},
+		{name: "what is for the moment", text: "ech\nech rotate\n", err: ":2: ech rotate is for penctl"},
 		{name: "a directory", text: "include /\n", err: ":1: configuration file /: expected a regular file"},
 	} {
 		in := interpreter()

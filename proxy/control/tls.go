@@ -151,7 +151,7 @@ func (c *call) listCertificates() {
 		leaf := cert.Leaf
 		c.printf("%s\n    issuer %s\n    serial %s\n    valid until %s\n    source %s\n    OCSP %s\n", printable(strings.Join(cert.Names, " ")),
 			printable(leaf.Issuer.String()), hex.EncodeToString(leaf.SerialNumber.Bytes()), stamp(leaf.NotAfter),
-			cert.Source, cert.Stapling)
+			printable(cert.Source), printable(cert.Stapling))
 	}
 }
 
@@ -264,6 +264,9 @@ func (c *call) ech() error {
 	if len(c.words) == 0 {
 		print(c.Draft)
 		return nil
+	}
+	if len(c.files) > 0 {
+		return errors.New("ech rotate is for penctl: in a file it would make a new key at each reload")
 	}
 	c.then = func() error { // once this command's own Update is over
 		if err := c.Proxy.RotateECH(); err != nil {

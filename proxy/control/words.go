@@ -33,6 +33,11 @@ func split(line string) ([]string, error) {
 	}
 }
 
+// sayable reports whether Quote can make a word of a command line that split reads back.
+func sayable(word string) bool {
+	return !strings.ContainsAny(word, "\r\n") && !(strings.Contains(word, `"`) && (Quote(word) != word || word[0] == '"'))
+}
+
 // Quote makes a word of a command line that split reads back; a word cannot hold a double quote.
 func Quote(word string) string {
 	if word == "" || strings.ContainsAny(word, " \t#") {

@@ -28,7 +28,11 @@ func (c *call) write() error {
 	if c.CommandLine != nil {
 		text += "# " + c.CommandLine(path) + "\n"
 	}
-	if err := replaceFile(path, text+Text(&c.Config)); err != nil {
+	settings := build(&c.Config)
+	if settings.bad != "" {
+		return fmt.Errorf("cannot write %s: %q cannot be said in a file of commands", path, settings.bad)
+	}
+	if err := replaceFile(path, text+settings.String()); err != nil {
 		return fmt.Errorf("cannot write %s: %v", path, err)
 	}
 	return nil
@@ -54,12 +58,18 @@ func replaceFile(path, text string) error {
 }
 
 // writer collects the lines of a file.
-type writer struct{ strings.Builder }
+type writer struct {
+	strings.Builder
+	bad string // a word that no line can hold
+}
 
 // command writes a command with its words.
 func (w *writer) command(words ...string) {
 	for i, word := range words {
 		if i > 0 {
+			if !sayable(word) {
+				w.bad = word
+			}
 			w.WriteByte(' ')
 			word = Quote(word)
 		}
@@ -92,7 +102,9 @@ func (w *writer) time(name string, d time.Duration) { w.number(name, inSeconds(d
 
 // Text is all settings as commands, in the order of the original and with ours behind: read into any configuration, they make
 // this one of it, but for listening addresses and -X, which only the start can set, and for servers that it has beyond these.
-func Text(c *proxy.Config) string {
+func Text(c *proxy.Config) string { return build(c).String() }
+
+func build(c *proxy.Config) *writer {
 	w := new(writer)
 	w.lists(c)
 	w.on("ascii", c.ASCII)
@@ -118,7 +130,7 @@ func Text(c *proxy.Config) string {
 	w.limits(c)
 	w.connections(c)
 	w.tls(c)
-	return w.String()
+	return w
 }
 
 // lists writes the access lists: the ten of the original always, the others if they have entries. The range comes first: the

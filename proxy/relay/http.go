@@ -18,6 +18,9 @@ type HTTPConfig struct {
 	// IdleNow is asked for Idle before each request; nil: it stays as it is.
 	IdleNow func() time.Duration
 
+	// Serves reports whether requests for a host, with its port if one is named, belong on this connection: others are answered with 421 (RFC
+	// 9110 section 15.5.20). nil: all do.
+	Serves func(host []byte) bool
 	// Connect chooses a server and connects to it. The error is ErrNoServer where none may be tried at present.
 	Connect func() (*Stream, error)
 	// Disconnected is told that the server's connection has been closed.
@@ -107,7 +110,7 @@ func (x *exchange) readRequest() bool {
 		}
 		if n > 0 {
 			x.in.head = n
-			return true
+			return x.belongs()
 		}
 		now := time.Now()
 		if x.headBy.IsZero() {
@@ -121,6 +124,15 @@ func (x *exchange) readRequest() bool {
 			return false
 		}
 	}
+}
+
+// belongs answers a request that should have come over another connection.
+func (x *exchange) belongs() bool {
+	if x.Serves == nil || x.Serves(x.req.Host(x.in.b)) {
+		return true
+	}
+	x.refuse(&httpx.Error{Status: 421, Reason: "this connection was made for another host"})
+	return false
 }
 
 // untilOrForever turns a moment into the time left, at least a nanosecond; 0 where there is no limit.

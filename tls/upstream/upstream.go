@@ -201,6 +201,13 @@ func notInName(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
 }
 
+// CheckName reports why a server that is configured as host, as for Handshake,
+// can never be verified; nil if it can, or need not be.
+func (c *Client) CheckName(host string) error {
+	_, err := c.nameFor(host)
+	return err
+}
+
 // nameFor is what a server is asked for and verified by. It is empty only where
 // nothing is verified.
 func (c *Client) nameFor(host string) (string, error) {

@@ -96,6 +96,9 @@ func sClient(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := exec.CommandContext(ctx, "openssl", append([]string{"s_client", "-connect", args[0], "-ign_eof"}, args[2:]...)...)
 	cmd.Dir = ts.MkAbs(".")
 	host := "localhost"
+	if slices.Contains(args, "-noservername") {
+		host = "127.0.0.1"
+	}
 	if at := slices.Index(args, "-servername"); at >= 0 && at+1 < len(args) {
 		host = args[at+1]
 	}

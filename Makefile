@@ -59,6 +59,12 @@ slow: portable fuzz compare audit
 portable:
 	GOOS=darwin $(GO) vet ./...
 	GOOS=freebsd $(GO) vet ./...
+	$(GO) vet -tags nogeodb ./...
+	$(GO) test -tags nogeodb ./geo
+
+# The built-in database of countries, fetched anew with npm.
+geodb:
+	geo/builtin/refresh
 
 # Every fuzz target for FUZZTIME.
 fuzz:

@@ -14,6 +14,7 @@ import (
 
 	"edgepen/acl"
 	"edgepen/httpx"
+	"edgepen/proxy/limit"
 	"edgepen/proxy/relay"
 	"edgepen/tls"
 )
@@ -84,7 +85,9 @@ func (c *connection) checkHello(h *tls.Hello) error {
 		return errRefused
 	}
 	var err error
-	c.turn, err = c.p.budget.Acquire(c.p.alive, c.handshakeBy)
+	if c.turn, err = c.p.budget.Acquire(c.p.alive, c.handshakeBy); err == limit.ErrBusy {
+		return tls.ErrBusy
+	}
 	return err
 }
 
@@ -178,8 +181,10 @@ func (p *Proxy) endDenied() {
 
 // redirect answers an ACME authority that validates a name (http-01), and sends everybody else to HTTPS.
 func (c *connection) redirect() {
+	validated := false
 	relay.Respond(relay.NewStream(c.client, nil), c.snap.HeadMax, c.snap.HeadTimeout, !c.denied, func(r *httpx.Request, head []byte) []byte {
 		if answer, ok := c.p.acme.answer(string(r.Host(head)), string(r.Path(head))); ok {
+			validated = true
 			return httpx.AppendText(nil, answer, r.IsHead)
 		}
 		if c.denied {
@@ -187,6 +192,9 @@ func (c *connection) redirect() {
 		}
 		return r.AppendSecure(nil, head, strconv.Itoa(int(c.snap.tlsPort())))
 	})
+	if c.denied && !validated {
+		c.note()
+	}
 }
 
 // plainHTTP answers a client that speaks HTTP where TLS is spoken.
@@ -194,6 +202,7 @@ func (c *connection) plainHTTP() {
 	stream := relay.NewStream(c.client, nil)
 	switch {
 	case c.denied:
+		c.note()
 	case c.snap.PlainHTTP == PlainRedirected:
 		relay.Respond(stream, c.snap.HeadMax, shorter(c.snap.HeadTimeout, c.snap.HandshakeTimeout), true, func(r *httpx.Request, head []byte) []byte {
 			return r.AppendSecure(nil, head, "")

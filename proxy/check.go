@@ -21,6 +21,9 @@ func (c *Config) check() error {
 		_, _, err := c.service()
 		return err
 	}
+	if err := c.Limits.Check(); err != nil {
+		return err
+	}
 	if err := c.checkListeners(); err != nil {
 		return err
 	}

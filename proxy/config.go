@@ -167,6 +167,7 @@ func DefaultConfig() Config {
 		Resolve:          time.Minute,
 		TarpitACL:        -1,
 		GeoBuiltin:       true,
+		Limits:           limit.Config{V4: 32, V6: 64},
 		TarpitMax:        1000,
 		Identity:         Identity{Standard: true, Classic: true},
 		CRL:              revoke.Policy{Mode: revoke.Hard},

@@ -12,6 +12,7 @@ import (
 
 	"edgepen/acl"
 	"edgepen/proxy/backend"
+	"edgepen/proxy/limit"
 	"edgepen/proxy/udp"
 )
 
@@ -111,9 +112,14 @@ type datagrams struct{ p *Proxy }
 // Choose finds a server for a flow by the same rules as for a connection.
 func (d datagrams) Choose(client netip.AddrPort) (udp.Route, bool) {
 	snap, now := d.p.now.Load(), time.Now()
-	denied := !snap.permits(snap.ClientACL, client.Addr())
-	if denied && snap.set.Abuse == nil {
-		d.p.log.Info("client refused", "client", ShowAddr(client.Addr()), "acl", snap.ClientACL)
+	ticket, verdict := d.p.limits.Enter(client.Addr(), now)
+	ticket.Leave() // of flows only the rate is limited: how many there are is conn_max's matter
+	if verdict.Reason == limit.TooFast {
+		d.p.refused(snap, client.Addr(), deniedByLimit(verdict), CloseIt)
+		return udp.Route{}, false
+	}
+	denied, heard := d.deny(snap, client.Addr())
+	if denied && !heard {
 		return udp.Route{}, false
 	}
 	known := d.p.clients.Visit(client.Addr(), now, snap.Tracking)
@@ -130,6 +136,22 @@ func (d datagrams) Choose(client netip.AddrPort) (udp.Route, bool) {
 	}
 	d.p.log.Info("client turned away", "client", ShowAddr(client.Addr()), "why", "no server available")
 	return udp.Route{}, false
+}
+
+// deny asks client_acl about a client. One that is denied meets the abuse server or is not heard: nothing else can be done to who sends
+// datagrams.
+func (d datagrams) deny(s *snapshot, client netip.Addr) (denied, heard bool) {
+	v := s.lists[s.ClientACL].Judge(&acl.Client{Addr: client}, acl.Certificate)
+	if v.Permit {
+		return false, true
+	}
+	why := s.denialBy(v)
+	action := s.action(why.reason)
+	if action != Abused {
+		action = CloseIt
+	}
+	d.p.refused(s, client, why, action)
+	return true, action == Abused
 }
 
 // Failed blacklists a server, unless it is the last one that is left: the original never blacklists for UDP, and a server that

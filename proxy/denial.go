@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net"
+	"net/netip"
 	"strconv"
 
 	"edgepen/acl"
@@ -90,18 +91,28 @@ func (s *snapshot) reasonOf(list, entry int) Reason {
 
 // deniedByList notes that client_acl denies the client.
 func (c *connection) deniedByList(v acl.Verdict) {
-	list := c.snap.ClientACL
 	c.denied = true
-	c.denial = denial{reason: c.snap.reasonOf(list, v.Entry), why: "no entry permits it", list: list}
+	c.denial = c.snap.denialBy(v)
+}
+
+// denialBy is a verdict of client_acl against a client.
+func (s *snapshot) denialBy(v acl.Verdict) denial {
+	list := s.ClientACL
+	d := denial{reason: s.reasonOf(list, v.Entry), why: "no entry permits it", list: list}
 	if v.Entry >= 0 {
-		c.denial.why, c.denial.entry = c.snap.ACLs[list][v.Entry].String(), v.Entry+1
+		d.why, d.entry = s.ACLs[list][v.Entry].String(), v.Entry+1
 	}
+	return d
 }
 
 // deniedByLimit notes that a limit denies the client.
 func (c *connection) deniedByLimit(v limit.Verdict) {
 	c.decided, c.denied = true, true
-	c.denial = denial{reason: DeniedByRate, why: v.Reason.String() + " from " + v.Prefix().String(), list: -1}
+	c.denial = deniedByLimit(v)
+}
+
+func deniedByLimit(v limit.Verdict) denial {
+	return denial{reason: DeniedByRate, why: v.Reason.String() + " from " + v.Prefix().String(), list: -1}
 }
 
 // note records and counts that the client is denied, once.
@@ -110,15 +121,20 @@ func (c *connection) note() {
 		return
 	}
 	c.noted = true
-	c.p.denials[c.denial.reason].Add(1)
-	args := []any{"client", c.shown, "reason", ReasonWords[c.denial.reason], "why", c.denial.why, "action", ActionWords[c.snap.action(c.denial.reason)]}
-	if c.denial.list >= 0 {
-		args = append(args, "acl", c.denial.list, "entry", c.denial.entry)
+	c.p.refused(c.snap, c.addr, c.denial, c.snap.action(c.denial.reason))
+}
+
+// refused records and counts a client that is denied.
+func (p *Proxy) refused(s *snapshot, client netip.Addr, d denial, a Action) {
+	p.denials[d.reason].Add(1)
+	args := []any{"client", ShowAddr(client), "reason", ReasonWords[d.reason], "why", d.why, "action", ActionWords[a]}
+	if d.list >= 0 {
+		args = append(args, "acl", d.list, "entry", d.entry)
 	}
-	if code, ok := c.snap.geo.Country(c.addr); ok {
+	if code, ok := s.geo.Country(client); ok {
 		args = append(args, "country", code)
 	}
-	c.p.log.Info("client refused", args...)
+	p.log.Info("client refused", args...)
 }
 
 // turnAway ends the connection of a denied client.

@@ -150,7 +150,41 @@ func (e *explanation) clients() {
 	for _, n := range slices.Sorted(maps.Keys(used)) {
 		e.say("access list %d, asked for %s: %s", n, used[n], ending(e.ACLs[n]))
 	}
+	e.limits()
 	e.forwarded()
+}
+
+// limits says what clients are limited by, and what those that are denied get.
+func (e *explanation) limits() {
+	l := &e.Limits
+	for _, limit := range []struct {
+		n    float64
+		what string
+	}{
+		{float64(l.Concurrent), "connections at once of a client's prefix"}, {l.PerSecond, "new connections a second of a client's prefix"},
+		{l.Failures, "failed handshakes a minute of a client's prefix"}, {float64(l.Handshakes), "handshakes at once"},
+		{l.HandshakesPerSecond, "full handshakes a second"},
+	} {
+		if limit.n > 0 {
+			e.say("limit: %v %s", limit.n, limit.what)
+		}
+	}
+	for reason, action := range e.Denied {
+		if action == AsOriginal {
+			continue
+		}
+		e.say("clients denied by reason %s: %s", ReasonWords[reason], ActionWords[action])
+		if does := e.action(Reason(reason)); does != action {
+			needs := "HTTP mode (-H)"
+			if action == Abused {
+				needs = "an abuse server (-B)"
+			}
+			e.warn("clients denied by reason %s get %s: %s needs %s", ReasonWords[reason], ActionWords[does], ActionWords[action], needs)
+		}
+	}
+	if places := e.geo.Describe(); places != "" {
+		e.say("places of clients: %s", places)
+	}
 }
 
 // withoutCertificates names the ways in on which nobody is asked for a certificate, though certificates are required.

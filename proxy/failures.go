@@ -7,10 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
-	"edgepen/proxy/limit"
 	"edgepen/proxy/relay"
 	"edgepen/tls"
 )
@@ -107,5 +107,8 @@ func (c *connection) handshakeFailed(err error) {
 // do, nor one that our own budget has refused.
 func counts(err error) bool {
 	h, ok := errors.AsType[*tls.HandshakeError](err)
-	return ok && !errors.Is(err, limit.ErrBusy) && (h.Reason != tls.ReasonClosed || h.Hello != nil)
+	if ok && strings.HasPrefix(h.Reason, "refused by client: ") {
+		return false // our certificate may be at fault
+	}
+	return ok && h.Reason != tls.ReasonBusy && (h.Reason != tls.ReasonClosed || h.Hello != nil)
 }

@@ -219,8 +219,8 @@ func (p *Proxy) publish(s *snapshot) {
 			p.log.Warn(n)
 		}
 	}
-	if s.geo != nil && (old == nil || old.geo != s.geo) {
-		p.log.Info("GeoIP: " + s.geo.Describe())
+	if names := s.geo.Describe(); names != "" && (old == nil || old.geo != s.geo) {
+		p.log.Info("GeoIP: " + names)
 	}
 	if old != nil && old.tunnelIdle() != s.tunnelIdle() {
 		p.slots.each(func(c *connection) { c.setIdle(s) })

@@ -56,7 +56,7 @@ func (c *connection) passOn(r *tls.Routed) {
 		c.p.log.Info("client turned away", "client", c.shown, "why", "its ClientHello is too large to be passed on")
 		return
 	}
-	if !c.admit(acl.Certificate) { // nobody here will see a certificate of the client's
+	if !c.admit(acl.Certificate) || c.denied { // nobody here will see a certificate of the client's, nor answer it
 		c.turnAway()
 		return
 	}

@@ -85,7 +85,7 @@ func (p *Proxy) compile(c Config, old *snapshot, again bool, addresses resolver)
 	}
 	for _, step := range []func() error{
 		func() error { return s.openGeo(p, old) },
-		func() error { return s.compileLists(p, running) },
+		func() error { return s.compileLists(p, running, again) },
 		func() error { return s.loadCertificates(p, old) },
 		s.ruleOnRevocation,
 		func() error { return s.loadUpstream(p, old) },
@@ -123,8 +123,9 @@ func (c *Config) wantsBuiltin() bool {
 	return c.PlaceFields.Country || c.PlaceFields.Continent
 }
 
-// compileLists makes the access lists ready to be asked. One that is as it was, and whose databases and files are, is taken over.
-func (s *snapshot) compileLists(p *Proxy, running *snapshot) error {
+// compileLists makes the access lists ready to be asked. One that is as it was, and whose databases and files are, is taken over. Whether
+// its files are is looked at where all is read again: one that is gone meanwhile must not stand in the way of other changes.
+func (s *snapshot) compileLists(p *Proxy, running *snapshot, again bool) error {
 	s.lists = map[int]*acl.Compiled{}
 	for n, l := range s.ACLs {
 		for _, e := range l {
@@ -133,7 +134,7 @@ func (s *snapshot) compileLists(p *Proxy, running *snapshot) error {
 			s.byJA4 = s.byJA4 || e.JA4 != ""
 		}
 		done := running.lists[n]
-		same, err := s.sameList(p, n, running)
+		same, err := s.sameList(p, n, running, again)
 		if err == nil && !same {
 			if done, err = acl.CompileWith(l, s.listOptions(p)); err == nil {
 				done.Inherit(running.lists[n])
@@ -147,11 +148,14 @@ func (s *snapshot) compileLists(p *Proxy, running *snapshot) error {
 	return nil
 }
 
-// sameList reports whether a list, its databases and its files are what they were.
-func (s *snapshot) sameList(p *Proxy, n int, running *snapshot) (bool, error) {
+// sameList reports whether a list, its databases and, where all is read again, its files are what they were.
+func (s *snapshot) sameList(p *Proxy, n int, running *snapshot, again bool) (bool, error) {
 	had, ok := running.lists[n]
 	if !ok || s.geo != running.geo || !slices.Equal(s.ACLs[n], running.ACLs[n]) {
 		return false, nil
+	}
+	if !again {
+		return true, nil
 	}
 	for path, set := range had.Files() {
 		now, err := p.listFiles.Load(path)

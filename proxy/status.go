@@ -3,9 +3,11 @@ package proxy
 import (
 	"math"
 	"net/netip"
+	"strings"
 	"time"
 
 	"edgepen/acl"
+	"edgepen/geo"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/status"
 	"edgepen/tls"
@@ -85,13 +87,21 @@ func (d *Draft) ApplyList(list int, told func(ended int)) {
 	d.After(func() { told(d.proxy.applyList(list)) })
 }
 
-// Databases names the databases of places in use.
+// Databases names the databases of places in use, and the built-in one where nothing asks it.
 func (d *Draft) Databases() string {
-	if s := d.proxy.now.Load(); s != nil {
-		return s.geo.Describe()
+	s := d.proxy.now.Load()
+	var names []string
+	if s != nil && s.geo.Describe() != "" {
+		names = append(names, s.geo.Describe())
 	}
-	return ""
+	if b := BuiltinCountries(); b != "" && (s == nil || !s.wantsBuiltin()) {
+		names = append(names, b+", not in use")
+	}
+	return strings.Join(names, ", ")
 }
+
+// BuiltinCountries names the built-in database of countries with its date; "": there is none.
+func BuiltinCountries() string { return geo.Builtin().Describe() }
 
 // Idlers is how many idle connections to servers there are.
 func (d *Draft) Idlers() int { return d.proxy.idlers.count() }
@@ -157,7 +167,7 @@ func (d *Draft) SocketOwner(fd int) int {
 // Report is the proxy's state for the status page. Clients that tracking has forgotten are left out.
 func (d *Draft) Report() *status.Report {
 	now := time.Now()
-	r := &status.Report{Time: now, Current: d.proxy.rotor.Last(), ClientsMax: d.ClientsMax, ConnMax: d.ConnMax}
+	r := &status.Report{Time: now, Current: d.proxy.rotor.Last(), ClientsMax: d.ClientsMax, ConnMax: d.ConnMax, Databases: d.Databases()}
 	for _, s := range d.ServerStatus() {
 		r.Servers = append(r.Servers, status.Server{Address: s.Shown, Blacklisted: s.Since, Port: int(s.Port), Conns: s.Conns,
 			Max: s.Max, Hard: s.Hard, Weight: s.Weight, Prio: s.Prio, Sent: s.Sent, Received: s.Received})

@@ -30,6 +30,7 @@ const (
 	ReasonClientCertTime   = "client certificate expired"
 	ReasonClientCertDenied = "client certificate revoked or denied"
 	ReasonDenied           = "refused by access list"
+	ReasonBusy             = "too many handshakes"
 	ReasonCertificate      = "certificate" // the client's is bad in another way, or the client cannot use ours
 	ReasonOther            = "other"
 
@@ -40,7 +41,7 @@ const (
 func reasons() []string {
 	return []string{
 		ReasonTimeout, ReasonClosed, ReasonPlainHTTP, ReasonNotTLS, ReasonVersion, ReasonCipher, ReasonName, ReasonALPN,
-		ReasonNoClientCert, ReasonClientCertCA, ReasonClientCertTime, ReasonClientCertDenied, ReasonDenied,
+		ReasonNoClientCert, ReasonClientCertCA, ReasonClientCertTime, ReasonClientCertDenied, ReasonDenied, ReasonBusy,
 		ReasonCertificate, ReasonOther,
 	}
 }

@@ -14,6 +14,9 @@ var (
 	// ErrDenied means that only an ACME validation might have passed. A check
 	// that wraps it says that an access list denies the client.
 	ErrDenied = errors.New("refused by access list")
+	// ErrBusy is a check's answer where there are too many handshakes: the
+	// client is sent the alert internal_error.
+	ErrBusy = errors.New("too many handshakes")
 	// ErrValidated means that the client was a certification authority that
 	// has been answered its tls-alpn-01 challenge (RFC 8737). Nothing else may
 	// be sent or read on such a connection: close it.
@@ -33,6 +36,7 @@ const alpnValidation = "acme-tls/1"
 // The alerts that are sent from here (RFC 8446 section 6.2, RFC 6066).
 const (
 	alertAccessDenied     = 49
+	alertInternalError    = 80
 	alertUnrecognizedName = 112
 	alertNoProtocol       = 120
 )
@@ -140,7 +144,9 @@ func (h *handshake) admit(chi *stdtls.ClientHelloInfo) error {
 		return h.refuse(chi, alertAccessDenied, ReasonDenied, ErrDenied)
 	}
 	if h.checks.Hello != nil {
-		if err := h.checks.Hello(&h.hello); err != nil {
+		if err := h.checks.Hello(&h.hello); err == ErrBusy {
+			return h.refuse(chi, alertInternalError, ReasonBusy, err)
+		} else if err != nil {
 			return h.refuse(chi, alertAccessDenied, ReasonDenied, err)
 		}
 	}

@@ -67,7 +67,7 @@ type Checks struct {
 	// are often halves of one rule, and so have to be of one time.
 	Profile *Profile
 	// Hello is asked before any key is used; its error ends the handshake
-	// with the alert access_denied. The Hello is the handshake's own, empty
+	// with the alert access_denied, or that of ErrBusy. The Hello is the handshake's own, empty
 	// once Handshake has succeeded.
 	Hello func(h *Hello) error
 	// Route reports whether this connection is to go on elsewhere as it is;

@@ -175,5 +175,9 @@ func version() string {
 			v = "devel"
 		}
 	}
-	return fmt.Sprintf("edgepen %s, %s (flags and commands of pen 0.34.1)", v, goVersion)
+	countries := "no database of countries built in"
+	if built := proxy.BuiltinCountries(); built != "" {
+		countries = "countries: " + built
+	}
+	return fmt.Sprintf("edgepen %s, %s (flags and commands of pen 0.34.1)\n%s", v, goVersion, countries)
 }

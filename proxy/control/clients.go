@@ -193,7 +193,7 @@ func (c *call) testList(n int, words []string) error {
 	}
 	var who acl.Client
 	if words[0] == "unix" {
-		who.Unix = true
+		who.Unix, who.UID, who.GID = true, nobody, nobody
 	} else {
 		a, err := netip.ParseAddr(words[0])
 		if err != nil {
@@ -209,6 +209,9 @@ func (c *call) testList(n int, words []string) error {
 	c.printf("%s", c.ExplainList(n, &who))
 	return nil
 }
+
+// nobody is the id of no user and no group: what is not said matches no entry.
+const nobody = 1<<32 - 1
 
 // describe adds to what is known of a client that is made up.
 func describe(who *acl.Client, name, value string) error {

@@ -18,6 +18,8 @@ type Report struct {
 	Conns   []Conn
 
 	ClientsMax, ConnMax, ConnUsed, ConnLast int
+
+	Databases string // of places, with their dates; "": there are none
 }
 
 // Server is a server slot.
@@ -66,7 +68,11 @@ func (r *Report) HTML() string {
 	for _, c := range r.Conns {
 		row(&b, c.Index, c.DownFD, c.UpFD, c.PendingDown, c.PendingUp, c.Client, c.Server)
 	}
-	b.WriteString("</table>\n</body>\n</html>\n")
+	b.WriteString("</table>\n")
+	if r.Databases != "" {
+		fmt.Fprintf(&b, "<h2>Databases of places</h2>%s<p>\n", html.EscapeString(r.Databases))
+	}
+	b.WriteString("</body>\n</html>\n")
 	return b.String()
 }
 
@@ -110,6 +116,9 @@ func (r *Report) Text() []string {
 	for _, c := range r.Conns {
 		lines = append(lines, fmt.Sprintf("Connection %d status:\ndownfd = %d, upfd = %d\npending data %d down, %d up\nclient %d, server %d\n",
 			c.Index, c.DownFD, c.UpFD, c.PendingDown, c.PendingUp, c.Client, c.Server))
+	}
+	if r.Databases != "" {
+		lines = append(lines, "Databases of places: "+r.Databases)
 	}
 	return lines
 }

@@ -224,7 +224,7 @@ func (p *Proxy) Refresh() error {
 	if p.closed || old == nil {
 		return nil
 	}
-	without := *old
+	without := *old // without databases no list counts as it was, so that the files of lists are looked at too
 	without.profile, without.upstream, without.geo = nil, nil, nil
 	next, err := p.compile(p.config, &without, false, p.resolver(old, false))
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"edgepen/acl"
 	"edgepen/httpx"
+	"edgepen/proxy/backend"
 	"edgepen/proxy/limit"
 	"edgepen/proxy/relay"
 )
@@ -179,13 +180,21 @@ func (p *Proxy) applyList(list int) (ended int) {
 			return // it is about to be asked
 		}
 		end := c.serverEnd.Load()
-		asked := list == snap.ClientACL || end != nil && end.server.Index >= 0 && end.server.ACL == list
+		asked := list == snap.ClientACL || end != nil && end.server.Index >= 0 && snap.listOf(end.server) == list
 		if v := snap.lists[list].Judge(who, acl.Certificate); asked && !v.Permit {
 			ended++
 			c.abort()
 		}
 	})
 	return ended
+}
+
+// listOf is the access list that a server has by now.
+func (s *snapshot) listOf(srv *backend.Server) int {
+	if i := srv.Index; i < len(s.set.Servers) && s.set.Servers[i].State == srv.State { // otherwise it is a route's
+		return s.set.Servers[i].ACL
+	}
+	return srv.ACL
 }
 
 // place is what servers are told of where the client is.

@@ -12,6 +12,7 @@ type tarpit struct {
 	mu   sync.Mutex
 	held []stuck // oldest first
 	most int
+	over bool // nobody would let go of another one
 }
 
 type stuck struct {
@@ -26,7 +27,7 @@ const tarpitTime = 2 * time.Minute
 func (t *tarpit) hold(c io.Closer) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.held) >= t.most {
+	if t.over || len(t.held) >= t.most {
 		return false
 	}
 	t.held = append(t.held, stuck{c, time.Now().Add(tarpitTime)})
@@ -47,7 +48,7 @@ func (t *tarpit) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			t.release(time.Now().Add(tarpitTime + time.Second))
+			t.end()
 			return
 		case now := <-tick.C:
 			t.release(now)
@@ -55,9 +56,20 @@ func (t *tarpit) run(ctx context.Context) {
 	}
 }
 
+func (t *tarpit) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over = true
+	t.releaseLocked(time.Now().Add(tarpitTime))
+}
+
 func (t *tarpit) release(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.releaseLocked(now)
+}
+
+func (t *tarpit) releaseLocked(now time.Time) {
 	n := 0
 	for n < len(t.held) && !t.held[n].until.After(now) {
 		t.held[n].conn.Close() //nolint:errcheck // the client may be gone

@@ -19,7 +19,7 @@ import (
 var errTest = errors.New("not today")
 
 // TestHelloCheck holds what the check is told, and that its error reaches the
-// client as access_denied, once.
+// client as access_denied, once; and ErrBusy as internal_error.
 func TestHelloCheck(t *testing.T) {
 	f := newFarm(t)
 	term := fixed(profile(t, f.source(), Options{ALPN: "h2"}))
@@ -42,6 +42,11 @@ func TestHelloCheck(t *testing.T) {
 		if o.client == nil || !strings.Contains(o.client.Error(), "access denied") {
 			t.Errorf("the client sees %v", o.client)
 		}
+	}
+	busy := newScript(clientHello(t, term))
+	_, err := term.Handshake(busy, time.Time{}, Checks{Hello: func(*Hello) error { return ErrBusy }})
+	if failed, ok := errors.AsType[*HandshakeError](err); !ok || failed.Reason != ReasonBusy || busy.out.String() != "\x15\x03\x01\x00\x02\x02\x50" {
+		t.Errorf("error %v, sent % x", err, busy.out.String())
 	}
 	denied := newScript(clientHello(t, term))
 	if _, err := term.Handshake(denied, time.Time{}, Checks{NeedsValidation: true}); !errors.Is(err, ErrDenied) || err.Error() != `TLS handshake for "localhost": refused by access list` {

@@ -29,7 +29,7 @@ const runTime = 5 * time.Minute
 //
 // A script has its own directory $WORK and its own ports $PORT1 to $PORT9. The programs of the project are on the path, and
 // the real pen, where it is installed, is $ORIGINAL with $ORIGINALCTL; $USER is who runs the tests. Beside the commands of testscript it has those of
-// commands; conditions are [original], [root] and testscript's own.
+// commands; conditions are [original], [root], [netns] and testscript's own.
 func TestScripts(t *testing.T) {
 	bin := buildPrograms(t)
 	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH")+string(os.PathListSeparator)+"/usr/sbin")
@@ -71,6 +71,8 @@ func condition(name string) (bool, error) {
 		return err == nil, nil
 	case "root":
 		return os.Geteuid() == 0, nil
+	case "netns": // not even root may have networks of its own in every container
+		return exec.Command("unshare", "-n", "true").Run() == nil, nil
 	}
 	return false, fmt.Errorf("unknown condition %q", name)
 }

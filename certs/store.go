@@ -18,7 +18,6 @@ type Store struct {
 	loaded *Source          // by the last Load that succeeded; nil: none has
 	known  memory           // what it found
 	seen   map[string]stamp // what Changed holds against the disk
-	again  bool             // Changed has been asked to say yes
 }
 
 // NewStore returns a Store that has read nothing yet.
@@ -46,7 +45,6 @@ func (st *Store) Load(src Source, now time.Time) (*Set, error) {
 		disk: st.disk, interns: st.interns, now: now,
 		old: st.known, next: newMemory(), seen: map[string]stamp{},
 	}
-	st.again = false
 	set, err := l.load(src)
 	if err != nil {
 		st.failed(l, src)
@@ -72,14 +70,6 @@ func (st *Store) failed(l *loading, src Source) {
 	st.seen = l.seen
 }
 
-// Again has Changed report a change until the next Load: what the last one read
-// has not come into force after all.
-func (st *Store) Again() {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.again = true
-}
-
 // Changed reports whether any file or directory that the last Load looked at,
 // successfully or not, is different now, is gone, or is there and was not; a
 // Load that failed for another Source than the one before does not count. It
@@ -87,9 +77,6 @@ func (st *Store) Again() {
 func (st *Store) Changed() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.again {
-		return true
-	}
 	for path, was := range st.seen {
 		if st.disk.stat(path) != was {
 			return true

@@ -21,14 +21,28 @@ import (
 
 // asker asks access lists about one client, with all that is known of it by now.
 type asker struct {
-	snap *snapshot
+	snap *snapshot // what was in force when the client came, and so said what it is asked for
+	now  *snapshot // today's
 	who  acl.Client
 }
 
-// Permit implements backend.Lists.
+// Permit implements backend.Lists. A list of today that asks for what this client was never asked for is the one of that time.
 func (a *asker) Permit(list int) bool {
-	permit, _ := a.snap.decide(list, &a.who, acl.Certificate)
-	return permit
+	l := a.now.lists[list]
+	if needs := l.Needs(); needs > a.snap.stage || needs >= acl.Hello && a.now.byJA4 && !a.snap.byJA4 {
+		l = a.snap.lists[list]
+	}
+	return l.Judge(&a.who, acl.Certificate).Permit
+}
+
+// stillPermitted asks client_acl once more, where it has changed since the client came.
+func (c *connection) stillPermitted() bool {
+	now := c.p.now.Load()
+	if now == c.snap || c.denied {
+		return true
+	}
+	c.asker.now = now
+	return c.asker.Permit(now.ClientACL)
 }
 
 // decide asks a list as far as it can be asked at a stage; one without entries permits all.

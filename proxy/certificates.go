@@ -201,7 +201,7 @@ func (p *Proxy) warnOfExpiry(now time.Time) {
 // lookAtFiles reads certificates again a look after their files have changed: who writes a certificate and its key writes one after the
 // other. It reports whether they have just changed.
 func (p *Proxy) lookAtFiles(changing bool) bool {
-	if !p.store.Changed() && !p.upstreamStore.Changed() && !p.geo.Changed() && !p.listFiles.Changed() {
+	if !p.stale.Load() && !p.store.Changed() && !p.upstreamStore.Changed() && !p.geo.Changed() && !p.listFiles.Changed() {
 		return false
 	}
 	if !changing {
@@ -224,6 +224,7 @@ func (p *Proxy) Refresh() error {
 	if p.closed || old == nil {
 		return nil
 	}
+	p.stale.Store(false)
 	without := *old // without databases no list counts as it was, so that the files of lists are looked at too
 	without.profile, without.upstream, without.geo = nil, nil, nil
 	next, err := p.compile(p.config, &without, false, p.resolver(old, false))

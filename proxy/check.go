@@ -74,6 +74,9 @@ func (c *Config) checkLists() error {
 		for i, s := range c.Servers {
 			asked[s.ACL] = fmt.Sprintf("server %d, which clients without TLS may reach,", i)
 		}
+		if c.Emergency.Address != "" {
+			asked[c.Emergency.ACL] = "the emergency server, which clients without TLS may reach,"
+		}
 	}
 	for n, who := range asked {
 		for _, e := range c.ACLs[n] {
@@ -91,6 +94,9 @@ func (c *Config) checkLists() error {
 // checkCertificateEntries refuses entries about client certificates where nobody is asked for one.
 func (c *Config) checkCertificateEntries() error {
 	used := []int{c.ClientACL}
+	if c.Emergency.Address != "" {
+		used = append(used, c.Emergency.ACL)
+	}
 	for _, s := range c.Servers {
 		used = append(used, s.ACL)
 	}

@@ -60,7 +60,7 @@ func (c *connection) serve() {
 
 	c.snap = c.p.now.Load()
 	c.addr, c.port, c.shown = peer(c.client.RemoteAddr())
-	c.asker = asker{snap: c.snap, who: c.peerClient()}
+	c.asker = asker{snap: c.snap, now: c.snap, who: c.peerClient()}
 	ticket, verdict := c.p.limits.Enter(c.addr, time.Now())
 	defer ticket.Leave()
 	if verdict.Reason != limit.OK {
@@ -87,10 +87,14 @@ func (c *connection) serve() {
 		return
 	}
 	c.admitted.Store(&c.asker.who)
+	if !c.stillPermitted() {
+		c.p.log.Info("client refused", "client", c.shown, "why", "client_acl has changed")
+		return
+	}
 	if c.denied && c.answered(stream) {
 		return
 	}
-	if c.snap.Dummy {
+	if c.snap.Dummy && !c.denied {
 		dummy(stream)
 		return
 	}
@@ -220,9 +224,7 @@ func (c *connection) connect() (*relay.Stream, error) {
 	if c.routed != nil {
 		set, last = c.routed, -1
 	}
-	if snap.stage <= c.snap.stage { // otherwise they ask for what this connection has not been asked
-		c.asker.snap = snap
-	}
+	c.asker.now = snap
 	request := backend.Request{Client: c.addr, Port: c.port, Last: last, Lists: &c.asker, Denied: c.denied, Now: time.Now()}
 	failed := error(nil)
 	for srv := range set.Candidates(request) {
@@ -288,7 +290,7 @@ func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
 	if t, ok := s.RemoteAddr().(*net.TCPAddr); ok {
 		c.serverShown = t.AddrPort().Addr().Unmap().String()
 	}
-	if !snap.Forgetful && c.routed == nil {
+	if !snap.Forgetful && c.routed == nil && !(c.denied && c.denial.reason == DeniedByRate) {
 		c.known.SetLast(srv.Index)
 	}
 	c.serverEnd.Store(&serverEnd{s, srv})

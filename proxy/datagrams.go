@@ -124,7 +124,7 @@ func (d datagrams) Choose(client netip.AddrPort) (udp.Route, bool) {
 	}
 	known := d.p.clients.Visit(client.Addr(), now, snap.Tracking)
 	last := known.Last()
-	lists := &asker{snap, acl.Client{Addr: client.Addr()}}
+	lists := &asker{snap, snap, acl.Client{Addr: client.Addr()}}
 	request := backend.Request{Client: client.Addr(), Port: client.Port(), Last: last, Lists: lists, Denied: denied, Now: now}
 	for srv := range snap.set.Candidates(request) {
 		if srv.Acquire(srv.Index == last && last >= 0) {

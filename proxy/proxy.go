@@ -62,7 +62,8 @@ type Proxy struct {
 	routeStates map[string]*backend.State // of the servers of routes
 	listeners   []*listener
 	serving     bool
-	rehearsing  bool // a snapshot is being made for Check or Explain
+	stale       atomic.Bool // what is in force may be older than what has been read of its files
+	rehearsing  bool        // a snapshot is being made for Check or Explain
 	closed      bool
 
 	running sync.WaitGroup // accept loops and connections
@@ -166,15 +167,16 @@ func (p *Proxy) apply(c Config, again bool) error {
 		err = p.acme.use(&c)
 	}
 	if err != nil {
-		p.store.Again() // it may have read what is not to come into force
-		p.upstreamStore.Again()
+		p.stale.Store(true) // it may have read what is not to come into force
 		return err
 	}
 	traffic, added, gone, err := p.openNew(c, next, again)
 	if err != nil {
-		p.store.Again()
-		p.upstreamStore.Again()
+		p.stale.Store(true)
 		return errors.Join(err, p.acme.use(&p.config))
+	}
+	if !again && !reflect.DeepEqual(c.ACLs, p.config.ACLs) {
+		p.stale.Store(true) // a file that one list has read anew may be another list's too
 	}
 	p.publish(next)
 	p.useLog(traffic)

@@ -61,6 +61,10 @@ func (c *connection) passOn(r *tls.Routed) {
 		return
 	}
 	c.admitted.Store(&c.asker.who)
+	if !c.stillPermitted() {
+		c.p.log.Info("client refused", "client", c.shown, "why", "client_acl has changed")
+		return
+	}
 	c.known = c.p.clients.Visit(c.addr, time.Now(), c.snap.Tracking)
 	c.routed = c.snap.route(r.ServerName)
 	server, err := c.connect()

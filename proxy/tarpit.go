@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -75,5 +76,5 @@ func (t *tarpit) releaseLocked(now time.Time) {
 		t.held[n].conn.Close() //nolint:errcheck // the client may be gone
 		n++
 	}
-	t.held = append(t.held[:0], t.held[n:]...)
+	t.held = slices.Delete(t.held, 0, n)
 }

@@ -45,15 +45,6 @@ func (c *connection) stillPermitted() bool {
 	return c.asker.Permit(now.ClientACL)
 }
 
-// decide asks a list as far as it can be asked at a stage; one without entries permits all.
-func (s *snapshot) decide(list int, who *acl.Client, known acl.Stage) (permit, decided bool) {
-	l := s.lists[list]
-	if l == nil {
-		return true, true
-	}
-	return l.Decide(who, known)
-}
-
 var errRefused = fmt.Errorf("%w (client_acl)", tls.ErrDenied)
 
 // admit asks client_acl with what is known at a stage, unless it has decided already. False: the client is denied, and nobody is to

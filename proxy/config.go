@@ -108,7 +108,7 @@ type Config struct {
 	ACMESecretFile   string           // with ACME.EABKey: the file that holds the key
 	Upstream         upstream.Options // TLS to the servers
 	Routes           []Route          // clients passed on without ending TLS
-	Watch            time.Duration    // how often certificate files are looked at; 0: never
+	Watch            time.Duration    // how often the files of certificates, lists and databases are looked at; 0: never
 	Renegotiation    time.Duration    // kept, without effect: nobody may renegotiate
 
 	Source      netip.Addr // local address of connections to servers; the zero Addr: the system's choice

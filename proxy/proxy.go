@@ -334,8 +334,7 @@ func (p *Proxy) ControlPermits(who *acl.Client) bool {
 	if s == nil {
 		return true
 	}
-	permit, _ := s.decide(s.ControlACL, who, acl.Certificate)
-	return permit
+	return s.lists[s.ControlACL].Judge(who, acl.Certificate).Permit // a list without entries permits all
 }
 
 // Config returns a copy of the configuration in force.

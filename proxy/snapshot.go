@@ -34,8 +34,7 @@ type snapshot struct {
 
 // permits asks an access list about an address; a list with no entries permits all. The zero Addr is a peer on a Unix socket.
 func (s *snapshot) permits(list int, a netip.Addr) bool {
-	l := s.lists[list]
-	return l == nil || l.Permit(a)
+	return s.lists[list].Permit(a)
 }
 
 // listener is what a listener is to be at present. One whose address has gone from the configuration, but which has accepted a

@@ -117,7 +117,7 @@ func (o *options) tlsFlags() []flag {
 		o.setting("", "ech-keys", "FILE", "ech_keys", groupTLS, "keys for Encrypted Client Hello"),
 		o.setting("", "ech-name", "NAME", "ech_name", groupTLS, "make them, with this public name, if the file is not there"),
 		o.setting("", "plain-http", "HOW", "plain_http", groupTLS, "what plain HTTP on a TLS port gets: redirect or error [redirect]"),
-		o.setting("", "watch", "SECONDS", "watch_interval", groupTLS, "how often certificate files are looked at, 0 never [5]"),
+		o.setting("", "watch", "SECONDS", "watch_interval", groupTLS, "how often the files of certificates, lists and databases are looked at, 0 never [5]"),
 		o.routeFlag(),
 	}
 }

@@ -98,7 +98,7 @@ func settings() []*command {
 		{"pid", "", "print the process id", false, (*call).pid},
 		toggle("prio", "choose by priority", func(c *proxy.Config) *bool { return &c.Mode.Prio }),
 		{"recent", "[SECONDS]", "clients of the last 300 or so many seconds", false, (*call).recent},
-		{"reload", "", "do what HUP does: read the -F file and the certificates again", false, (*call).reload},
+		{"reload", "", "do what HUP does: read the -F file and all others again", false, (*call).reload},
 		setting("resolve_interval", "how often the servers' names are looked up again, 0 only at HUP", 0, func(c *proxy.Config) *time.Duration { return &c.Resolve }),
 		toggle("roundrobin", "round robin without client tracking", func(c *proxy.Config) *bool { return &c.Mode.RoundRobin }),
 		{"server", "N [acl A] [address A] [port P] [max M] [hard H] [weight W] [prio P] [blacklist T]", "change or create server N", false, (*call).server},

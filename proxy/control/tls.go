@@ -67,7 +67,7 @@ func tlsSettings() []*command {
 		{"tls_min", "tls1.2|tls1.3", "the oldest TLS; no tls_min: the default", true, (*call).tlsMin},
 		choice("tls_profile", "Mozilla's recommendation to follow", []string{"intermediate", "modern"}, func(c *proxy.Config) *string { return &c.TLS.Policy.Profile }),
 		toggle("tls_require_pq", "refuse clients without a hybrid post-quantum key exchange", func(c *proxy.Config) *bool { return &c.TLS.Policy.RequirePQ }),
-		setting("watch_interval", "how often certificate files are looked at, 0 never", 0, func(c *proxy.Config) *time.Duration { return &c.Watch }),
+		setting("watch_interval", "how often the files of certificates, lists and databases are looked at, 0 never", 0, func(c *proxy.Config) *time.Duration { return &c.Watch }),
 	}
 }
 

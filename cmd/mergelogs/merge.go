@@ -120,16 +120,18 @@ func parseLine(text string) (l line, ok bool) {
 	return line{client, strings.TrimLeft(who, " "), at, between, request, rest}, ok
 }
 
-// parseDate takes a time without a zone for UTC, as the original does.
+// parseDate takes a time without a zone for UTC, as the original does. Logs count whole seconds; a fraction, which
+// time.Parse reads behind any of them, is cut off.
 func parseDate(date string) (time.Time, bool) {
 	if len(date) == len("02/Jan/2006:15:04:05") {
 		date += " +0000"
 	}
 	t, err := time.Parse(dateLayout, date)
-	if err != nil || t.Unix() < -secondsMax || t.Unix() > secondsMax {
+	t = t.UTC().Truncate(time.Second)
+	if err != nil || t.Year() < 0 || t.Year() > 9999 {
 		return t, false
 	}
-	return t.UTC(), true
+	return t, true
 }
 
 // format is the line with another client, with its newline. The time is UTC, as in the original's output.

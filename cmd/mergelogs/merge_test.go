@@ -255,6 +255,8 @@ func after(s string, n int) string {
 func FuzzLine(f *testing.F) {
 	f.Add(hit(0, "GET / HTTP/1.1"))
 	f.Add(`a [31/Dec/1969:23:59:59 -1200]""`)
+	f.Add(`a [31/Dec/1969:23:59:52,9 -1200]""`)
+	f.Add(`a [31/Dec/9999:12:00:00 -1200]""`)
 	f.Fuzz(func(t *testing.T, text string) {
 		l, ok := parseLine(text)
 		if !ok {

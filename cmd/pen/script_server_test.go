@@ -7,6 +7,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -73,7 +74,7 @@ func startServers(ts *testscript.TestScript, neg bool, args []string, serve func
 		case !strings.Contains(address, ":"):
 			address = "127.0.0.1:" + address
 		}
-		ln, err := net.Listen(network, address)
+		ln, err := listenSoon(network, address)
 		ts.Check(err)
 		if secure {
 			ln = withTLS(ts, ln)
@@ -83,6 +84,16 @@ func startServers(ts *testscript.TestScript, neg bool, args []string, serve func
 		b := &backendServer{name: name, dir: ts.MkAbs("."), ln: ln, log: log, conns: map[net.Conn]bool{}}
 		w.backends[name] = b
 		go serve(b)
+	}
+}
+
+// listenSoon listens on an address that another server of this process may just have left: a program that is being started
+// meanwhile holds a copy of the old listener until its exec closes it.
+func listenSoon(network, address string) (ln net.Listener, err error) {
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		if ln, err = net.Listen(network, address); !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(end) {
+			return ln, err
+		}
 	}
 }
 

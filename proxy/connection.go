@@ -39,7 +39,10 @@ type connection struct {
 	shownChain  atomic.Pointer[[]*x509.Certificate] // the client's certificate and what it was found good by; nil: none
 	identity    string                              // what servers are told about it
 	routed      *backend.Set                        // where the connection is passed on to without ending TLS; nil: it is not
-	known       *backend.Client                     // the client's entry in the table
+	proxies     bool                                // under HTTP: a trusted proxy, which speaks for clients of its own
+	behalf      netip.Addr                          // whose requests they are: addr, or what a trusted proxy says
+	ticket      limit.Ticket                        // the place of behalf in the limits
+	known       *backend.Client                     // the entry of behalf in the table
 	server      *backend.Server                     // nil: none at present
 	serverShown string                              // its address, for the log
 	aborted     atomic.Bool
@@ -61,10 +64,10 @@ func (c *connection) serve() {
 	c.snap = c.p.now.Load()
 	c.addr, c.port, c.shown = peer(c.client.RemoteAddr())
 	c.asker = asker{snap: c.snap, now: c.snap, who: c.peerClient()}
-	ticket, verdict := c.p.limits.Enter(c.addr, time.Now())
-	defer ticket.Leave()
-	if verdict.Reason != limit.OK {
-		c.deniedByLimit(verdict)
+	c.proxies = c.snap.HTTP && c.addr.IsValid() && c.snap.trusts(c.addr)
+	defer c.leaveLimits()
+	if v := c.enterLimits(); v.Reason != limit.OK {
+		c.deniedByLimit(v)
 	}
 	if !c.admit(acl.Address) && !c.mayValidate() {
 		c.turnAway()
@@ -101,7 +104,10 @@ func (c *connection) serve() {
 	if c.snap.Peek && stream.Await() != nil {
 		return
 	}
-	c.known = c.p.clients.Visit(c.addr, time.Now(), c.snap.Tracking)
+	if c.proxies = c.proxies && !c.denied; !c.proxies { // otherwise each request tells
+		c.behalf = c.addr
+		c.known = c.p.clients.Visit(c.addr, time.Now(), c.snap.Tracking)
+	}
 	if c.snap.HTTP {
 		relay.HTTP(stream, c.httpConfig())
 		return
@@ -225,7 +231,7 @@ func (c *connection) connect() (*relay.Stream, error) {
 		set, last = c.routed, -1
 	}
 	c.asker.now = snap
-	request := backend.Request{Client: c.addr, Port: c.port, Last: last, Lists: &c.asker, Denied: c.denied, Now: time.Now()}
+	request := backend.Request{Client: c.behalf, Port: c.port, Last: last, Lists: &c.asker, Denied: c.denied, Now: time.Now()}
 	failed := error(nil)
 	for srv := range set.Candidates(request) {
 		if !srv.Acquire(srv.Index == last && last >= 0) {
@@ -330,7 +336,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	}
 	config := &relay.HTTPConfig{
 		Forward: httpx.Forward{Client: client, Proto: proto, Port: c.listener.port,
-			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr), Identity: c.identity, Asked: asked, Place: c.place()},
+			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr), Identity: c.identity, Asked: asked, Place: c.place(c.addr)},
 		HeadLimit:    c.snap.HeadMax,
 		HeadTimeout:  c.snap.HeadTimeout,
 		Idle:         c.snap.Idle(),
@@ -343,6 +349,9 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	}
 	if proto == "https" {
 		config.Serves = c.serves
+	}
+	if c.proxies {
+		config.Behalf = func(r *httpx.Request, head []byte) (bool, error) { return c.speaksFor(r, head, &config.Forward) }
 	}
 	if c.denied {
 		config.Forward.Denied = httpx.DeniedField(ReasonWords[c.denial.reason])

@@ -197,13 +197,13 @@ func (s *snapshot) listOf(srv *backend.Server) int {
 	return srv.ACL
 }
 
-// place is what servers are told of where the client is.
-func (c *connection) place() string {
+// place is what servers are told of where a client is.
+func (c *connection) place(client netip.Addr) string {
 	want := c.snap.PlaceFields
 	if want == (Places{}) {
 		return ""
 	}
-	p := c.snap.geo.Lookup(c.addr)
+	p := c.snap.geo.Lookup(client)
 	asn := ""
 	if p.ASN != 0 {
 		asn = strconv.FormatUint(uint64(p.ASN), 10)

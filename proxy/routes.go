@@ -65,6 +65,7 @@ func (c *connection) passOn(r *tls.Routed) {
 		c.p.log.Info("client refused", "client", c.shown, "why", "client_acl has changed")
 		return
 	}
+	c.behalf = c.addr
 	c.known = c.p.clients.Visit(c.addr, time.Now(), c.snap.Tracking)
 	c.routed = c.snap.route(r.ServerName)
 	server, err := c.connect()

@@ -165,6 +165,15 @@ func (s *Set) choose(r *Request) *Server {
 	return s.rotate(r.Now)
 }
 
+// DependsOnClient reports whether another client than the one before, who is on srv, might get another server: last is the
+// index of its last one, -1 for none.
+func (s *Set) DependsOnClient(last int, srv *Server) bool {
+	if s.RoundRobin {
+		return s.Hash
+	}
+	return last != srv.Index
+}
+
 func (s *Set) choosePrio(now time.Time) *Server {
 	for _, srv := range s.byPrio {
 		if !srv.Shunned(now) {

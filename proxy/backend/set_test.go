@@ -427,3 +427,23 @@ func BenchmarkCandidates(b *testing.B) {
 		}
 	}
 }
+
+func TestDependsOnClient(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		roundRobin, hash bool
+		last             int
+		want             bool
+	}{
+		{"tracked, on the same server", false, false, 1, false},
+		{"tracked, on another one", false, false, 0, true},
+		{"new", false, false, -1, true},
+		{"round robin", true, false, 0, false},
+		{"round robin by hash", true, true, 1, true},
+	} {
+		s := &Set{RoundRobin: c.roundRobin, Hash: c.hash}
+		if got := s.DependsOnClient(c.last, &Server{Index: 1}); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}

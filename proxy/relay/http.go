@@ -21,6 +21,9 @@ type HTTPConfig struct {
 	// Serves reports whether requests for a host, with its port if one is named, belong on this connection: others are answered with 421 (RFC
 	// 9110 section 15.5.20). nil: all do.
 	Serves func(host []byte) bool
+	// Behalf is shown each good request before there is a server for it, as a proxy in front of us may speak for many clients. move: the
+	// server's connection that is there, if any, is not for this one. An error, an *httpx.Error, is the answer. nil: nobody looks.
+	Behalf func(r *httpx.Request, head []byte) (move bool, err error)
 	// Connect chooses a server and connects to it. The error is ErrNoServer where none may be tried at present.
 	Connect func() (*Stream, error)
 	// Disconnected is told that the server's connection has been closed.
@@ -110,7 +113,7 @@ func (x *exchange) readRequest() bool {
 		}
 		if n > 0 {
 			x.in.head = n
-			return x.belongs()
+			return x.belongs() && x.represents()
 		}
 		now := time.Now()
 		if x.headBy.IsZero() {
@@ -133,6 +136,22 @@ func (x *exchange) belongs() bool {
 	}
 	x.refuse(&httpx.Error{Status: 421, Reason: "this connection was made for another host"})
 	return false
+}
+
+// represents finds out whom a request comes from, where that may be another client than before.
+func (x *exchange) represents() bool {
+	if x.Behalf == nil {
+		return true
+	}
+	move, err := x.Behalf(&x.req, x.in.b[:x.in.head])
+	if err != nil {
+		x.refuse(err)
+		return false
+	}
+	if move {
+		x.dropServer()
+	}
+	return true
 }
 
 // untilOrForever turns a moment into the time left, at least a nanosecond; 0 where there is no limit.

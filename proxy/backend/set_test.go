@@ -441,7 +441,7 @@ func TestDependsOnClient(t *testing.T) {
 		{"round robin", true, false, 0, false},
 		{"round robin by hash", true, true, 1, true},
 	} {
-		s := &Set{SetConfig: SetConfig{RoundRobin: c.roundRobin, Hash: c.hash}}
+		s := &Set{SetConfig: SetConfig{Mode: Mode{RoundRobin: c.roundRobin, Hash: c.hash}}}
 		if got := s.DependsOnClient(c.last, &Server{Index: 1}); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}

@@ -80,7 +80,7 @@ func BenchmarkRelay(b *testing.B) {
 	b.Run("http", func(b *testing.B) {
 		exchanges(b, func(client, server *relay.Stream) {
 			relay.HTTP(client, &relay.HTTPConfig{Forward: forward, HeadLimit: 64 << 10, Idle: time.Minute, HeadTimeout: time.Minute,
-				Connect:      func() (*relay.Stream, error) { return server, nil },
+				Connect:      func(bool) (*relay.Stream, error) { return server, nil },
 				Disconnected: func() {}, Refused: func(int, error) {}, Meter: nobody{}})
 		})
 	})

@@ -16,6 +16,7 @@ import (
 	"edgepen/certs/revoke"
 	"edgepen/certs/staple"
 	"edgepen/proxy/backend"
+	"edgepen/proxy/h2"
 	"edgepen/tls"
 	"edgepen/tls/upstream"
 )
@@ -53,6 +54,9 @@ func (s *snapshot) tlsOptions() tls.Options {
 	o := s.TLS
 	if s.HTTP {
 		o.ALPN = "http/1.1"
+		if s.HTTP2 {
+			o.ALPN = h2.Protocol + ",http/1.1"
+		}
 	}
 	return o
 }
@@ -255,7 +259,7 @@ func (d *Draft) ECHRecords() []string {
 	}
 	alpn := []string(nil)
 	if s.HTTP {
-		alpn = []string{"http/1.1"}
+		alpn = strings.Split(s.tlsOptions().ALPN, ",")
 	}
 	var records []string
 	for _, c := range d.proxy.allCertificates(s) {

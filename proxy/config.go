@@ -91,6 +91,9 @@ type Config struct {
 	PlaceFields Places       // under HTTP: what servers are told of where clients are
 
 	HTTP           bool
+	HTTP2          bool          // offer HTTP/2 where HTTP is spoken over TLS
+	HTTP2Streams   int           // requests that a client of HTTP/2 may have under way at once
+	Reuse          bool          // connections to HTTP servers are used for other clients as well
 	HeadMax        int           // bytes of a request or response head
 	HeadTimeout    time.Duration // for a request head
 	TrustedProxies []netip.Prefix
@@ -161,6 +164,9 @@ func DefaultConfig() Config {
 		PendingMax:       100,
 		Backlog:          500,
 		SocketMode:       -1,
+		HTTP2:            true,
+		HTTP2Streams:     100,
+		Reuse:            true,
 		HeadMax:          64 << 10,
 		HeadTimeout:      30 * time.Second,
 		HandshakeTimeout: 10 * time.Second,

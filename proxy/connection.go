@@ -12,6 +12,7 @@ import (
 	"edgepen/acl"
 	"edgepen/httpx"
 	"edgepen/proxy/backend"
+	"edgepen/proxy/h2"
 	"edgepen/proxy/limit"
 	"edgepen/proxy/relay"
 	"edgepen/tls"
@@ -38,6 +39,7 @@ type connection struct {
 	denied      bool                                // against the client
 	shownChain  atomic.Pointer[[]*x509.Certificate] // the client's certificate and what it was found good by; nil: none
 	identity    string                              // what servers are told about it
+	protocol    string                              // agreed on by ALPN; "" is none
 	routed      *backend.Set                        // where the connection is passed on to without ending TLS; nil: it is not
 	proxies     bool                                // under HTTP: a trusted proxy, which speaks for clients of its own
 	behalf      netip.Addr                          // whose requests they are: addr, or what a trusted proxy says
@@ -98,7 +100,7 @@ func (c *connection) serve() {
 		return
 	}
 	if c.snap.Dummy && !c.denied {
-		dummy(stream)
+		c.eachStream(stream, false, func(_ context.Context, client *relay.Stream) { dummy(client) })
 		return
 	}
 	if c.snap.Peek && stream.Await() != nil {
@@ -108,11 +110,15 @@ func (c *connection) serve() {
 		c.behalf = c.addr
 		c.known = c.p.clients.Visit(c.addr, time.Now(), c.snap.Tracking)
 	}
-	if c.snap.HTTP {
+	switch {
+	case c.snap.HTTP && c.protocol == h2.Protocol:
+		c.eachStream(stream, false, c.exchange)
+		return
+	case c.snap.HTTP:
 		relay.HTTP(stream, c.httpConfig())
 		return
 	}
-	server, err := c.connect()
+	server, err := c.connect(false)
 	if err != nil {
 		c.p.log.Info("client turned away", "client", c.shown, "why", err)
 		return
@@ -218,13 +224,15 @@ func (c *connection) terminate() (*relay.Stream, error) {
 	case err != nil:
 		return nil, err
 	}
+	c.protocol = t.ConnectionState().NegotiatedProtocol
 	return relay.NewStream(c.client, t), c.identify(t)
 }
 
 var errNotConnected = errors.New("no server could be connected to")
 
 // connect chooses a server and connects to it. A server that fails is blacklisted and the next one tried.
-func (c *connection) connect() (*relay.Stream, error) {
+// anew: on a connection that nobody has used before.
+func (c *connection) connect(anew bool) (*relay.Stream, error) {
 	snap := c.p.now.Load() // the servers of today, for a connection of yesterday that needs a new one
 	set, last := snap.set, c.known.Last()
 	if c.routed != nil {
@@ -237,7 +245,7 @@ func (c *connection) connect() (*relay.Stream, error) {
 		if !srv.Acquire(srv.Index == last && last >= 0) {
 			continue
 		}
-		s, stream, err := c.reach(srv, snap)
+		s, stream, err := c.reach(srv, snap, anew)
 		if err == nil {
 			c.use(srv, s, snap)
 			return stream, nil
@@ -257,8 +265,13 @@ func (c *connection) connect() (*relay.Stream, error) {
 	return nil, relay.ErrNoServer
 }
 
-// reach takes an idle connection to a server, or makes a new one, and begins TLS on it where that is asked for.
-func (c *connection) reach(srv *backend.Server, snap *snapshot) (*relay.Socket, *relay.Stream, error) {
+// reach takes a connection to a server that is spare or idle, or makes a new one, and begins TLS on it where that is asked for.
+func (c *connection) reach(srv *backend.Server, snap *snapshot, anew bool) (*relay.Socket, *relay.Stream, error) {
+	if !anew && c.shares(snap) {
+		if s := c.p.spares.take(srv, snap); s != nil {
+			return s.Socket(), s, nil
+		}
+	}
 	from, by := snap.dialFrom(c.addr), time.Now().Add(snap.ConnectTimeout)
 	if !from.client.IsValid() && c.routed == nil {
 		if s := c.p.idlers.take(srv, snap); s != nil {
@@ -349,6 +362,9 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	}
 	if proto == "https" {
 		config.Serves = c.serves
+	}
+	if c.shares(c.snap) {
+		config.Spare = func(s *relay.Stream) { c.p.spares.put(c.server, c.p.now.Load(), s) }
 	}
 	if c.proxies {
 		config.Behalf = func(r *httpx.Request, head []byte) (bool, error) { return c.speaksFor(r, head, &config.Forward) }

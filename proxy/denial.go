@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"strconv"
@@ -158,8 +159,10 @@ func (c *connection) answered(stream *relay.Stream) bool {
 	if status == 0 {
 		return false
 	}
-	relay.Respond(stream, c.snap.HeadMax, c.snap.HeadTimeout, true, func(r *httpx.Request, _ []byte) []byte {
-		return httpx.AppendErrorPage(nil, status, "", r.IsHead)
+	c.eachStream(stream, true, func(_ context.Context, client *relay.Stream) {
+		relay.Respond(client, c.snap.HeadMax, c.snap.HeadTimeout, true, func(r *httpx.Request, _ []byte) []byte {
+			return httpx.AppendErrorPage(nil, status, "", r.IsHead)
+		})
 	})
 	return true
 }

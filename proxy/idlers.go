@@ -37,9 +37,11 @@ func (i *idlers) run() {
 		select {
 		case <-i.p.alive.Done():
 			i.keep(func(idler) bool { return false })
+			i.p.spares.tend(nil)
 			return
 		case <-t.C:
 			i.tend()
+			i.p.spares.tend(i.p.now.Load())
 		}
 	}
 }

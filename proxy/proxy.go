@@ -52,6 +52,7 @@ type Proxy struct {
 	rotor         backend.Rotor
 	traffic       atomic.Pointer[trafficlog.Log] // nil: nothing is recorded
 	idlers        *idlers
+	spares        *spares
 	dsr           *dsr.Balancer // nil: none
 	emergency     backend.State
 	abuse         backend.State
@@ -74,7 +75,7 @@ type Proxy struct {
 func New(log *slog.Logger, level *slog.LevelVar) *Proxy {
 	p := &Proxy{log: log, level: level, config: DefaultConfig(), slots: newSlots()}
 	p.clients = backend.NewClients(p.config.ClientsMax)
-	p.idlers = newIdlers(p)
+	p.idlers, p.spares = newIdlers(p), newSpares()
 	p.store, p.upstreamStore = certs.NewStore(), certs.NewStore()
 	p.revocation, p.staples = revoke.NewChecker(log), staple.NewKeeper(log)
 	p.acme, p.failures = newAuthority(log), newFailures(log)

@@ -211,6 +211,9 @@ func (o *options) httpFlags() []flag {
 	return []flag{
 		o.toggle("H", "http", "http", groupHTTP, "HTTP mode: check every request, tell servers the client in X-Forwarded-For"),
 		o.setting("", "trusted-proxies", "CIDR,…", "trusted_proxies", groupHTTP, "peers whose X-Forwarded-For is kept and appended to"),
+		o.toggle("", "no-http2", "no http2", groupHTTP, "do not offer HTTP/2 to clients over TLS"),
+		o.setting("", "http2-streams", "N", "http2_streams", groupHTTP, "requests that a client of HTTP/2 may have under way at once [100]"),
+		o.toggle("", "no-http-reuse", "no http_reuse", groupHTTP, "use a connection to a server for one client only"),
 		o.setting("", "head-max", "BYTES", "head_max", groupHTTP, "largest request or response head [65536]"),
 		o.setting("", "head-timeout", "SECONDS", "head_timeout", groupHTTP, "how long a request head may take [30]"),
 		o.setting("", "geoip", "FILE", "geoip", groupClients, "database for country, continent and asn entries in access lists; repeat for more"),

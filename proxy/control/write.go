@@ -167,6 +167,9 @@ func (w *writer) limits(c *proxy.Config) {
 	} else {
 		w.time("idle_timeout", c.IdleTimeout)
 	}
+	w.on("http2", c.HTTP2)
+	w.number("http2_streams", c.HTTP2Streams)
+	w.on("http_reuse", c.Reuse)
 	w.number("head_max", c.HeadMax)
 	w.time("head_timeout", c.HeadTimeout)
 	w.time("handshake_timeout", c.HandshakeTimeout)

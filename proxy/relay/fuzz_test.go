@@ -47,7 +47,7 @@ func FuzzHTTP(f *testing.F) {
 		config := HTTPConfig{
 			Forward: httpx.Forward{Client: "192.0.2.1", Proto: "https", Port: "443"}, HeadLimit: 16 << 10, HeadTimeout: patience,
 			Idle: patience, Disconnected: func() {}, Refused: func(int, error) {}, Meter: &meter{},
-			Connect: func() (*Stream, error) {
+			Connect: func(bool) (*Stream, error) {
 				server, far, err := connect()
 				if err != nil {
 					return nil, err

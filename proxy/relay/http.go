@@ -24,10 +24,14 @@ type HTTPConfig struct {
 	// Behalf is shown each good request before there is a server for it, as a proxy in front of us may speak for many clients. move: the
 	// server's connection that is there, if any, is not for this one. An error, an *httpx.Error, is the answer. nil: nobody looks.
 	Behalf func(r *httpx.Request, head []byte) (move bool, err error)
-	// Connect chooses a server and connects to it. The error is ErrNoServer where none may be tried at present.
-	Connect func() (*Stream, error)
-	// Disconnected is told that the server's connection has been closed.
+	// Connect chooses a server and connects to it; anew: a connection that was spared before is not good enough. The error is ErrNoServer
+	// where none may be tried at present.
+	Connect func(anew bool) (*Stream, error)
+	// Disconnected is told that the server's connection has been closed, or spared.
 	Disconnected func()
+	// Spare is given the server's connection when nobody here needs it any more and it could take another request, of whichever client;
+	// nil: it is closed.
+	Spare func(server *Stream)
 	// Refused is told of a request that was answered by us rather than by a server.
 	Refused func(status int, why error)
 	Meter   Meter // told from two goroutines while a body goes up and a response comes down
@@ -51,6 +55,9 @@ const lingerTime = 2 * time.Second
 func HTTP(client *Stream, c *HTTPConfig) {
 	x := exchange{HTTPConfig: c, client: client}
 	for x.one() {
+	}
+	if x.settled {
+		x.spareServer()
 	}
 	x.dropServer()
 	x.release()
@@ -78,6 +85,8 @@ type exchange struct {
 	silent   bool      // what is no request gets no answer
 	headBy   time.Time // when the request's head is to be complete; the zero time until it turns out to be incomplete
 	keep     bool      // the client's connection stays open after this response
+	settled  bool      // nothing is under way on the server's connection
+	bound    bool      // the server's connection knows its client (RFC 4559): it is for nobody else
 }
 
 // one is the way of a request: read, forwarded, answered. It reports whether another may follow.
@@ -178,6 +187,10 @@ func (x *exchange) awaitRequest() bool {
 
 // forwardRequest sends the head and what has come of the body to a server, and leaves the rest to an upload.
 func (x *exchange) forwardRequest() bool {
+	x.settled = false
+	if x.Spare != nil && x.req.Binds(x.in.b) {
+		x.bound = true
+	}
 	x.out.reset()
 	x.out.b = x.req.AppendForward(x.out.b, x.in.b, &x.Forward)
 	x.in.drop(x.in.head)
@@ -217,14 +230,13 @@ func (x *exchange) send() error {
 // at each time: a request sent into a closed one is lost, and what a server said unasked is no answer to this request.
 func (x *exchange) freshServer() bool {
 	x.reused = x.server != nil && x.server.sock.alive()
-	return x.reused || x.connect()
+	return x.reused || x.connect(false)
 }
 
 // connect chooses a server, in place of the one before if there was one.
-func (x *exchange) connect() bool {
+func (x *exchange) connect(anew bool) bool {
 	x.dropServer()
-	x.reused = false
-	s, err := x.Connect()
+	s, err := x.Connect(anew)
 	if err != nil {
 		status := 502
 		if errors.Is(err, ErrNoServer) {
@@ -233,7 +245,7 @@ func (x *exchange) connect() bool {
 		x.refuse(&httpx.Error{Status: status, Reason: err.Error()})
 		return false
 	}
-	x.server = s
+	x.server, x.reused = s, s.served
 	return true
 }
 
@@ -245,7 +257,7 @@ func (x *exchange) again(cause error) bool {
 		x.badGateway(cause)
 		return false
 	}
-	if !x.connect() {
+	if !x.connect(true) {
 		return false
 	}
 	if err := x.send(); err != nil {
@@ -303,6 +315,17 @@ func (x *exchange) dropServer() {
 		return
 	}
 	x.server.Close()
+	x.server, x.bound = nil, false
+	x.Disconnected()
+}
+
+// spareServer hands the server's connection on to whoever needs one next, if anybody may.
+func (x *exchange) spareServer() {
+	if x.server == nil || x.Spare == nil || x.bound || x.back.pending() {
+		return
+	}
+	x.server.served = true
+	x.Spare(x.server)
 	x.server = nil
 	x.Disconnected()
 }
@@ -319,6 +342,10 @@ func (x *exchange) finish() bool {
 		serverStays, x.keep = false, false
 	}
 	x.served++
+	x.settled = serverStays
+	if !x.keep && serverStays {
+		x.spareServer()
+	}
 	if !serverStays || !x.keep { // what a server says after its answer belongs to nobody
 		x.back.release()
 		x.dropServer()

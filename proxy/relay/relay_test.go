@@ -218,7 +218,7 @@ func newFront(t testing.TB, kind string) *front {
 	return f
 }
 
-func (f *front) connect() (*Stream, error) {
+func (f *front) connect(bool) (*Stream, error) {
 	f.connects.Add(1)
 	server, stream := side(f.t, "tcp")
 	f.servers <- server

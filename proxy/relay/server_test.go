@@ -234,7 +234,7 @@ func TestConnectFails(t *testing.T) {
 	}{{ErrNoServer, 503}, {fmt.Errorf("all servers: %w", ErrNoServer), 503}, {errors.New("refused"), 502}} {
 		for _, method := range []string{"GET", "HEAD"} {
 			f := newFront(t, "tcp")
-			f.config.Connect = func() (*Stream, error) { return nil, c.err }
+			f.config.Connect = func(anew bool) (*Stream, error) { return nil, c.err }
 			f.serve()
 			write(t, f.client, method+" / HTTP/1.1\r\nHost: h\r\n\r\n")
 			if page := f.status(strconv.Itoa(c.want)); strings.HasSuffix(page, "\r\n\r\n") != (method == "HEAD") {
@@ -249,8 +249,8 @@ func TestServersAreNotNamed(t *testing.T) {
 	f := newFront(t, "tcp")
 	cause := errors.New("read tcp 10.1.2.3:80: no route to host")
 	connect := f.config.Connect
-	f.config.Connect = func() (*Stream, error) {
-		s, err := connect()
+	f.config.Connect = func(anew bool) (*Stream, error) {
+		s, err := connect(anew)
 		s.tls = failing{s.sock, cause}
 		return s, err
 	}

@@ -34,7 +34,7 @@ var errNotReady error = notReady{}
 // into a buffer from the pool, and kept as ahead until they are asked for.
 type Socket struct {
 	net.Conn
-	raw     syscall.RawConn
+	raw     syscall.RawConn       // nil: without a descriptor, and so waited for with a buffer
 	fill    func(fd uintptr) bool // bound once, so that waiting allocates nothing
 	look    func(fd uintptr)      // the same for alive
 	ahead   *buffer               // bytes read ahead; nil if there are none
@@ -64,6 +64,9 @@ func NewSocket(c net.Conn) (*Socket, error) {
 	s.fill, s.look = s.fillAhead, s.peek
 	return s, nil
 }
+
+// NewPlainSocket takes over a client that is no connection of the system's: a stream of HTTP/2. It is never a server's.
+func NewPlainSocket(c net.Conn) *Socket { return &Socket{Conn: c} }
 
 // fillAhead is called by the runtime's poller; false means wait until the descriptor is readable.
 func (s *Socket) fillAhead(fd uintptr) bool {
@@ -99,12 +102,27 @@ func (s *Socket) wait() error {
 	if s.ahead != nil {
 		return nil
 	}
+	if s.raw == nil {
+		return s.readAhead()
+	}
 	if err := s.raw.Read(s.fill); err != nil {
 		return err
 	}
 	err := s.readErr
 	s.readErr = nil
 	return err
+}
+
+// readAhead does the same without a descriptor.
+func (s *Socket) readAhead() error {
+	b := getBuffer()
+	n, err := s.Conn.Read(b[:])
+	if n <= 0 {
+		putBuffer(b)
+		return err
+	}
+	s.ahead, s.from, s.to = b, 0, n
+	return nil
 }
 
 // take hands over the bytes read ahead together with their buffer, which the caller puts back.

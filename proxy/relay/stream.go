@@ -16,8 +16,9 @@ type Layer interface {
 
 // Stream is one side of a relayed connection: a socket, or TLS on a socket. One goroutine may read while another writes.
 type Stream struct {
-	sock *Socket
-	tls  Layer // nil: bytes go through the socket as they are
+	sock   *Socket
+	tls    Layer // nil: bytes go through the socket as they are
+	served bool  // a server's, which has answered before
 }
 
 // NewStream returns the stream of a socket and of the TLS above it (nil for none), whose handshake is done.
@@ -97,13 +98,28 @@ func (s *Stream) Farewell(message []byte) {
 	}
 }
 
+// Conn is the stream as an ordinary connection, for those who read it by other means from now on.
+func (s *Stream) Conn() net.Conn {
+	if s.tls == nil {
+		return s.sock
+	}
+	s.sock.yields = false
+	return s.tls
+}
+
+// Socket is the socket that the stream goes through.
+func (s *Stream) Socket() *Socket { return s.sock }
+
 // Await waits until the peer has sent something, without taking it.
 func (s *Stream) Await() error { return s.sock.wait() }
 
 // reset ends the stream so that the peer sees an error rather than an orderly end.
 func (s *Stream) reset() {
-	if c, ok := s.sock.Conn.(*net.TCPConn); ok {
+	switch c := s.sock.Conn.(type) {
+	case *net.TCPConn:
 		c.SetLinger(0) //nolint:errcheck // it fails on a closed connection only
+	case interface{ Reset() }:
+		c.Reset()
 	}
 	s.Close()
 }
@@ -113,6 +129,10 @@ func (s *Stream) reset() {
 func (s *Stream) linger(d time.Duration) {
 	s.sock.expectWrite(time.Now(), d)
 	s.closeWrite()
+	if s.sock.raw == nil { // a stream of HTTP/2, which ends without harm to what was written
+		s.Close()
+		return
+	}
 	s.sock.Conn.SetReadDeadline(time.Now().Add(d)) //nolint:errcheck // a closed connection fails the read below
 	s.sock.yields = false
 	b := getBuffer()

@@ -307,9 +307,9 @@ func TestSlowConnect(t *testing.T) {
 	f := newFront(t, "tcp")
 	f.config.Idle = brief / 2
 	connect := f.config.Connect
-	f.config.Connect = func() (*Stream, error) {
+	f.config.Connect = func(anew bool) (*Stream, error) {
 		<-time.After(brief)
-		return connect()
+		return connect(anew)
 	}
 	f.serve()
 	write(t, f.client, get)

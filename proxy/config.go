@@ -117,9 +117,11 @@ type Config struct {
 	Source      netip.Addr // local address of connections to servers; the zero Addr: the system's choice
 	Transparent bool       // connections to servers come from the client's address
 	FastClose   FastClose
-	Idlers      int  // connections to servers that are kept open in advance
-	Peek        bool // choose a server only once the client has said something
-	Dummy       bool // answer every request ourselves
+	// DrainTimeout is how long connections may go on when pen is told to end; 0: they are closed at once.
+	DrainTimeout time.Duration
+	Idlers       int  // connections to servers that are kept open in advance
+	Peek         bool // choose a server only once the client has said something
+	Dummy        bool // answer every request ourselves
 
 	UDP           bool          // -U: datagrams instead of connections; only the start can set it
 	UDPUnanswered int           // datagrams without an answer that make a server count as failed; 0: any number

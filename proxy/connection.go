@@ -48,6 +48,7 @@ type connection struct {
 	server      *backend.Server                     // nil: none at present
 	serverShown string                              // its address, for the log
 	aborted     atomic.Bool
+	resting     atomic.Bool // waits between two requests
 	serverEnd   atomic.Pointer[serverEnd]
 	tunnel      atomic.Pointer[relay.RawRelay] // nil: none at present
 }
@@ -357,6 +358,8 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		Tunnel:       func(client, server *relay.Stream) { c.relayRaw(client, server, false) },
 		Connect:      c.connect,
 		Disconnected: c.disconnected,
+		Rest:         c.rest,
+		Leaving:      c.leaving,
 		Refused:      c.refused,
 		Meter:        c,
 	}

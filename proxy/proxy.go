@@ -33,6 +33,8 @@ type Proxy struct {
 	level         *slog.LevelVar
 	alive         context.Context // until Close
 	die           context.CancelFunc
+	staying       context.Context // until Drain or Close
+	leave         context.CancelFunc
 	now           atomic.Pointer[snapshot] // nil until Activate
 	terminator    *tls.Terminator
 	store         *certs.Store // our own certificates
@@ -82,6 +84,7 @@ func New(log *slog.Logger, level *slog.LevelVar) *Proxy {
 	p.limits, p.budget, p.tarpit = limit.New(limit.Config{}, time.Now()), limit.NewBudget(limit.Config{}), new(tarpit)
 	p.routeStates = map[string]*backend.State{}
 	p.alive, p.die = context.WithCancel(context.Background())
+	p.staying, p.leave = context.WithCancel(p.alive)
 	p.terminator = tls.NewTerminator(func() *tls.Profile { return p.now.Load().profile })
 	return p
 }

@@ -1,6 +1,9 @@
 package proxy
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // slots are the places for connections. Their numbers are what penctl calls connection N.
 type slots struct {
@@ -96,6 +99,21 @@ func (s *slots) each(f func(*connection)) {
 		if c != nil {
 			f(c)
 		}
+	}
+}
+
+// drained waits until no place is taken, or ctx ends.
+func (s *slots) drained(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.changed.Broadcast()
+	})
+	defer stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.used() > 0 && ctx.Err() == nil {
+		s.changed.Wait()
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // eachStream calls serve for each request on a connection that speaks HTTP/2, several at once, or for the one connection that it is otherwise. once:
 // the first request is the last.
 func (c *connection) eachStream(stream *relay.Stream, once bool, serve func(ctx context.Context, client *relay.Stream)) {
-	ctx, end := context.WithCancel(c.p.alive)
+	ctx, end := context.WithCancel(c.p.staying)
 	defer end()
 	if c.protocol != h2.Protocol {
 		serve(ctx, stream)
@@ -35,7 +35,9 @@ func (c *connection) exchange(ctx context.Context, client *relay.Stream) {
 	s := c.branch()
 	stop := context.AfterFunc(ctx, s.leave)
 	defer stop()
-	relay.HTTP(client, s.httpConfig())
+	config := s.httpConfig()
+	config.Rest = nil // GOAWAY has said which requests are still to be answered
+	relay.HTTP(client, config)
 }
 
 // branch is a connection for one of the requests that c carries at once. What has been found out about the client is c's, and does not change any

@@ -87,6 +87,7 @@ func (o *options) limitFlags() []flag {
 		o.setting("b", "blacklist", "SECONDS", "blacklist", groupLimits, "how long a failed server is left alone [30]"),
 		o.setting("T", "tracking", "SECONDS", "tracking", groupLimits, "how long a client is remembered, 0 for ever [0]"),
 		o.setting("t", "timeout", "SECONDS", "timeout", groupLimits, "connect time-out [5]"),
+		o.setting("", "drain-timeout", "SECONDS", "drain_timeout", groupLimits, "how long connections may go on when pen is told to end [0]"),
 		o.setting("", "idle-timeout", "SECONDS", "idle_timeout", groupLimits, "close idle connections, 0 never [with -H 60, else 0]"),
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -55,7 +56,27 @@ func (o *options) serve(handler *logHandler) error {
 			break
 		}
 	}
+	o.drain(signals)
 	return nil
+}
+
+// drain lets connections end, unless another signal asks to end.
+func (o *options) drain(signals <-chan os.Signal) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case s := <-signals:
+				if s != syscall.SIGHUP && s != syscall.SIGUSR1 {
+					cancel()
+				}
+			}
+		}
+	}()
+	o.in.Proxy.Drain(ctx)
 }
 
 // openAll opens what root may be needed for, gives up root, and then opens what is to be our own user's.

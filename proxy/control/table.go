@@ -76,6 +76,7 @@ func settings() []*command {
 		{"debug", "[N]", "debug level: 0, 1 (what happens to clients and servers), 2 (commands, and dumps of what passes)", false, (*call).debug},
 		text("dsr_if", "IF", "direct server return on an interface; at the start only", func(c *proxy.Config) *string { return &c.DSRInterface }),
 		text("dsr_ip", "ADDRESS", "kept, without effect", func(c *proxy.Config) *string { return &c.DSRAddress }),
+		setting("drain_timeout", "how long connections may go on when pen is told to end, 0 not at all", 0, func(c *proxy.Config) *time.Duration { return &c.DrainTimeout }),
 		toggle("dummy", "answer every request with a few words of our own", func(c *proxy.Config) *bool { return &c.Dummy }),
 		{"emergency", "HOST[:PORT…]", "server for when no other is left; no emergency: none", true, (*call).emergency},
 		{"exit", "", "end pen, if -X allows it", false, (*call).exit},

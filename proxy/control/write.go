@@ -167,6 +167,7 @@ func (w *writer) limits(c *proxy.Config) {
 	} else {
 		w.time("idle_timeout", c.IdleTimeout)
 	}
+	w.time("drain_timeout", c.DrainTimeout)
 	w.on("http2", c.HTTP2)
 	w.number("http2_streams", c.HTTP2Streams)
 	w.on("http_reuse", c.Reuse)

@@ -86,6 +86,7 @@ func (r random) config(t *testing.T) proxy.Config {
 
 func (r random) settings(c *proxy.Config) {
 	c.Forgetful, c.HTTP, c.Peek, c.Dummy, c.Transparent, c.ASCII = r.on(), r.on(), r.on(), r.on(), r.on(), r.on()
+	c.DrainTimeout = r.seconds(0)
 	c.HTTP2, c.HTTP2Streams, c.Reuse = r.on(), 1+r.IntN(999), r.on()
 	c.AbortOnError, c.KeepAlive, c.TCPNoDelay = r.on(), r.on(), r.on()
 	c.Blacklist, c.Tracking, c.ConnectTimeout = r.seconds(0), r.seconds(0), r.seconds(1)

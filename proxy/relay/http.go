@@ -18,6 +18,10 @@ type HTTPConfig struct {
 	// IdleNow is asked for Idle before each request; nil: it stays as it is.
 	IdleNow func() time.Duration
 
+	// Rest is told when the client's connection begins, or ceases, to wait between two requests, and reports whether it is to end instead.
+	// Leaving reports whether the response that begins is to be the last. nil: it goes on.
+	Rest    func(waiting bool) (end bool)
+	Leaving func() bool
 	// Serves reports whether requests for a host, with its port if one is named, belong on this connection: others are answered with 421 (RFC
 	// 9110 section 15.5.20). nil: all do.
 	Serves func(host []byte) bool
@@ -182,7 +186,15 @@ func (x *exchange) awaitRequest() bool {
 		patience, x.headBy = x.HeadTimeout, now.Add(x.HeadTimeout)
 	}
 	x.client.sock.expectRead(now, patience)
-	return x.in.next(x.client) == nil
+	if x.Rest == nil {
+		return x.in.next(x.client) == nil
+	}
+	if x.Rest(true) {
+		return false
+	}
+	err := x.in.next(x.client)
+	x.Rest(false)
+	return err == nil
 }
 
 // forwardRequest sends the head and what has come of the body to a server, and leaves the rest to an upload.

@@ -114,6 +114,9 @@ func (x *exchange) forwardInterim() bool {
 // forwardHead passes on the final response's head and what came of the body along with it.
 func (x *exchange) forwardHead() bool {
 	x.keep = x.req.KeepAlive && !x.resp.Body.UntilClose() && (x.upload == nil || x.upload.complete.Load())
+	if x.Leaving != nil && x.Leaving() {
+		x.keep = false
+	}
 	if x.Spare != nil && x.resp.Binds(x.back.b) {
 		x.bound = true
 	}

@@ -18,7 +18,7 @@ func (c *connection) eachStream(stream *relay.Stream, once bool, serve func(ctx 
 		return
 	}
 	h2.Serve(ctx, stream.Conn(), h2.Config{
-		Streams: uint32(c.snap.HTTP2Streams),
+		Streams: c.snap.HTTP2Streams,
 		HeadMax: c.snap.HeadMax,
 		Idle:    c.snap.Idle(),
 		Exchange: func(ctx context.Context, client net.Conn) {

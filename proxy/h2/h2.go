@@ -1,4 +1,4 @@
-// Package h2 speaks HTTP/2 (RFC 9113) to clients. The protocol is golang.org/x/net/http2's; what is here turns each stream into a connection
+// Package h2 speaks HTTP/2 (RFC 9113) to clients. The protocol is net/http's; what is here turns each stream into a connection
 // that carries one HTTP/1.1 request and its response, so that whoever checks, forwards and answers requests of HTTP/1.1 does so for these as well,
 // by the same rules and nothing beside them.
 package h2
@@ -9,10 +9,9 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
 // Protocol is HTTP/2's name in ALPN (RFC 9113 section 3.2).
@@ -20,7 +19,7 @@ const Protocol = "h2"
 
 // Config is how one connection is served. A time of 0 means no limit.
 type Config struct {
-	Streams uint32        // requests that a client may have under way at once
+	Streams int           // requests that a client may have under way at once
 	HeadMax int           // bytes of a request's head
 	Idle    time.Duration // without a request
 	// Exchange reads one request from client and answers it. It is called for several streams at once, and ctx ends when the client has given
@@ -37,25 +36,54 @@ const (
 // Serve speaks HTTP/2 on a connection until either side ends it, or ctx does, which is told the client with GOAWAY: what is under way is
 // then finished. The connection is closed when it returns.
 func Serve(ctx context.Context, conn net.Conn, c Config) {
-	base := &http.Server{MaxHeaderBytes: c.HeadMax, ErrorLog: log.New(io.Discard, "", 0)}
-	server := &http2.Server{
-		MaxConcurrentStreams:         c.Streams,
-		IdleTimeout:                  c.Idle,
-		MaxUploadBufferPerStream:     streamWindow,
-		MaxUploadBufferPerConnection: connectionWindow,
+	l := &lone{conn: plain{conn}, over: make(chan struct{})}
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true) // TLS, if there is any, is below conn
+	server := &http.Server{
+		Handler:        &session{Config: c, conn: conn},
+		Protocols:      protocols,
+		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: c.Streams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow},
+		MaxHeaderBytes: c.HeadMax,
+		IdleTimeout:    c.Idle,
+		ErrorLog:       log.New(io.Discard, "", 0),
+		ConnState:      l.state,
 	}
-	if err := http2.ConfigureServer(base, server); err != nil {
-		conn.Close()
-		return
-	}
-	stop := context.AfterFunc(ctx, func() { base.Shutdown(context.Background()) }) //nolint:errcheck // it has no listeners to close
+	stop := context.AfterFunc(ctx, func() { server.Shutdown(context.Background()) }) //nolint:errcheck // its context does not end
 	defer stop()
-	server.ServeConn(conn, &http2.ServeConnOpts{
-		Context:    context.WithoutCancel(ctx),
-		BaseConfig: base,
-		Handler:    &session{Config: c, conn: conn},
-	})
+	server.Serve(l) //nolint:errcheck // it ends with the connection
 	conn.Close()
+}
+
+// lone is a listener with one connection, for net/http serves listeners only. It ends when that connection has.
+type lone struct {
+	conn  net.Conn // nil once it has been accepted
+	over  chan struct{}
+	ended sync.Once
+}
+
+// plain hides that a connection is TLS: net/http takes what has the methods of one for its own to look after, and would expect HTTP/1.1 on it.
+type plain struct{ net.Conn }
+
+// Accept returns the connection, and then waits for its end.
+func (l *lone) Accept() (net.Conn, error) {
+	if c := l.conn; c != nil {
+		l.conn = nil
+		return c, nil
+	}
+	<-l.over
+	return nil, net.ErrClosed
+}
+
+// Close is called when the server is to shut down, which ends no connection.
+func (l *lone) Close() error { return nil }
+
+// Addr is for logs, and there are none.
+func (l *lone) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (l *lone) state(_ net.Conn, s http.ConnState) {
+	if s == http.StateClosed {
+		l.ended.Do(func() { close(l.over) })
+	}
 }
 
 // session is a connection with its streams.

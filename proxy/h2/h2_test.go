@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	stdtls "crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -50,8 +49,10 @@ func serving(t *testing.T, exchange func(ctx context.Context, head string, clien
 }
 
 // transport is net/http's client over a connection.
-func transport(conn net.Conn) *http2.Transport {
-	return &http2.Transport{AllowHTTP: true, DialTLSContext: func(context.Context, string, string, *stdtls.Config) (net.Conn, error) { return conn, nil }}
+func transport(conn net.Conn) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Transport{Protocols: protocols, DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
 }
 
 func say(text string) func(context.Context, string, net.Conn) {
@@ -90,7 +91,7 @@ func TestResponses(t *testing.T) {
 }
 
 // asked makes a request and puts the response, or the error, into words.
-func asked(t *testing.T, tr *http2.Transport, method string) string {
+func asked(t *testing.T, tr *http.Transport, method string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://example.com/path?q", nil)
 	if err != nil {

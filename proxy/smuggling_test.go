@@ -118,11 +118,11 @@ func exchange(addr string, c *smugglingtest.Case) (statuses []int, err error) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(patience)) //nolint:errcheck // it keeps a broken test from hanging
-	go conn.Write(c.Raw)                       //nolint:errcheck // refused requests may not be read to their end
-	r := bufio.NewReader(conn)
 	if c.Cut {
-		return nil, leave(conn, c)
+		return nil, leave(conn, c.Raw)
 	}
+	go conn.Write(c.Raw) //nolint:errcheck // refused requests may not be read to their end
+	r := bufio.NewReader(conn)
 	methods := []string{}
 	for _, s := range c.Forward {
 		methods = append(methods, s.Method)
@@ -159,9 +159,11 @@ func exchange(addr string, c *smugglingtest.Case) (statuses []int, err error) {
 	return statuses, nil
 }
 
-// leave ends a connection whose request is not complete, and waits for the proxy to have ended it too.
-func leave(conn net.Conn, c *smugglingtest.Case) error {
-	time.Sleep(time.Millisecond) // so that the request has mostly been forwarded; it need not be
+// leave sends a request that is not complete, ends the connection, and waits for the proxy to have ended it too.
+func leave(conn net.Conn, raw []byte) error {
+	if _, err := conn.Write(raw); err != nil {
+		return err
+	}
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ portable:
 geodb:
 	geo/builtin/refresh
 
-# Every fuzz target for FUZZTIME.
+# Every fuzz target for FUZZTIME, those that read HTTP for 30s at least.
 fuzz:
 	@GO="$(GO)" .ci/fuzz $(FUZZTIME)
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"edgepen/httpx/smugglingtest"
 )
 
 // Where we accept, net/http's readers say the same, with these exceptions:
@@ -51,12 +53,22 @@ func ourSet(h *head, b []byte) []string {
 	return fieldSet(set, "Cache-Control", "Pragma")
 }
 
+// addCorpus seeds with every case of testdata/smuggling but the very long ones.
+func addCorpus(f *testing.F, add func(raw []byte)) {
+	for _, c := range smugglingtest.Load(f, "..") {
+		if len(c.Raw) < 4096 {
+			add(c.Raw)
+		}
+	}
+}
+
 func FuzzRequest(f *testing.F) {
 	for _, c := range requestCases {
 		if len(c.head) < 4096 {
 			f.Add([]byte(c.head), false)
 		}
 	}
+	addCorpus(f, func(raw []byte) { f.Add(raw, len(raw)%2 == 0) })
 	f.Add([]byte("GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.1.1.1\r\nX_Forwarded_For: 2.2.2.2\r\nContent_Length: 5\r\n\r\n"), true)
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\nConnection: close, X-B\r\nX-B: 1\r\n\r\n"), false)
 	for _, target := range []string{"//a/b", "//[x/", "/[]^`{}<>\\\"", "/?[%", "/:80", "///", "http://a$&'()*+;=!~:80//x", "http://h:00080", "/a;b@c:d", "/%00"} {
@@ -83,7 +95,7 @@ func FuzzRequest(f *testing.F) {
 		fwd := Forward{Client: "192.0.2.1", Proto: "https", Port: "443", Trusted: trusted}
 		server := checkForwarded(t, &r, b, &fwd)
 		got := fieldSet(server.Header, slices.Concat(rewritten, []string{"Connection", "Upgrade", "Expect"})...)
-		if want := surviving(same.Header, func(name string) bool { return goesNoFurther(name, trusted) }); !slices.Equal(got, want) {
+		if want := surviving(same.Header, func(name string) bool { return goesNoFurther(name, trusted) }, saysWhence); !slices.Equal(got, want) {
 			t.Errorf("%q: forwarded fields %q, want %q", b[:n], got, want)
 		}
 	})
@@ -92,8 +104,9 @@ func FuzzRequest(f *testing.F) {
 // rewritten are the fields that are compared by other means than their set.
 var rewritten = []string{"Cache-Control", "Pragma", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"}
 
-// surviving says in other words than the code which fields are forwarded as they are: those that Connection does not name, nor drop.
-func surviving(h http.Header, drop func(name string) bool) []string {
+// surviving says in other words than the code which fields are forwarded as they are: those that drop does not, nor
+// Connection by naming them, if it may: fields that say whence a request came mean nothing in a response.
+func surviving(h http.Header, drop, protected func(name string) bool) []string {
 	left := http.Header{}
 	named := strings.Split(strings.ToLower(strings.Join(h["Connection"], ",")), ",")
 	for i := range named {
@@ -101,7 +114,7 @@ func surviving(h http.Header, drop func(name string) bool) []string {
 	}
 	for name, values := range h {
 		lower := strings.ToLower(name)
-		if !drop(lower) && (!slices.Contains(named, lower) || saysWhence(lower)) {
+		if !drop(lower) && (!slices.Contains(named, lower) || protected(lower)) {
 			left[name] = values
 		}
 	}
@@ -233,6 +246,11 @@ func FuzzResponse(f *testing.F) {
 		}
 	}
 	f.Add([]byte(benchResponse), false)
+	addCorpus(f, func(raw []byte) { // what is wrong with a request's fields is wrong with a response's
+		if _, fields, ok := bytes.Cut(raw, []byte("\r\n")); ok {
+			f.Add(append([]byte("HTTP/1.1 200 OK\r\n"), fields...), false)
+		}
+	})
 	f.Fuzz(func(t *testing.T, b []byte, isHead bool) {
 		var r Response
 		n, err := r.Parse(b, testLimit, isHead)
@@ -253,7 +271,7 @@ func FuzzResponse(f *testing.F) {
 			if same == nil || client == nil {
 				continue
 			}
-			got, want := fieldSet(client.Header, "Connection", "Upgrade"), surviving(same.Header, ofTheConnection)
+			got, want := fieldSet(client.Header, "Connection", "Upgrade"), surviving(same.Header, ofTheConnection, func(string) bool { return false })
 			if got = slices.DeleteFunc(got, isRewritten); !slices.Equal(got, slices.DeleteFunc(want, isRewritten)) {
 				t.Errorf("%q: forwarded fields %q, want %q", b[:n], got, want)
 			}
@@ -311,6 +329,11 @@ func FuzzBody(f *testing.F) {
 			f.Add([]byte(c.in), byte(3))
 		}
 	}
+	addCorpus(f, func(raw []byte) {
+		if _, body, ok := bytes.Cut(raw, []byte("\r\n\r\n")); ok && len(body) > 0 {
+			f.Add(body, byte(len(body)))
+		}
+	})
 	f.Fuzz(func(t *testing.T, in []byte, pace byte) {
 		whole := chunkedBody(testLimit)
 		out, taken, err := feed(&whole, string(in), func() int { return len(in) + 1 })

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"edgepen/httpx"
+	"edgepen/httpx/smugglingtest"
 )
 
 // FuzzHTTP sends what a stranger may send through a relay. The server reads it with net/http: it must never see a request
@@ -25,6 +26,11 @@ func FuzzHTTP(f *testing.F) {
 	} {
 		f.Add([]byte(s), uint16(0))
 		f.Add([]byte(s), uint16(len(s)/2))
+	}
+	for _, c := range smugglingtest.Load(f, "../..") {
+		if len(c.Raw) < 4096 {
+			f.Add(c.Raw, uint16(0))
+		}
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

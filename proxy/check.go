@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,9 @@ import (
 
 // check finds what cannot be run, before anything is opened.
 func (c *Config) check() error {
+	if (c.UDP || c.DSRInterface != "") && (len(c.ProxyFrom) > 0 || c.ProxyOut > 0) {
+		return errors.New("PROXY headers (--proxy-protocol, --proxy-out) are for connections: they go with neither UDP (-U) nor direct server return (dsr_if)")
+	}
 	if c.UDP && (c.HTTP || c.hasTLS() || c.Upstream.On) {
 		return fmt.Errorf("UDP (-U) carries datagrams as they are: it goes with neither TLS (-E, --self-signed, --acme, --backend-tls) nor HTTP mode (-H)")
 	}

@@ -57,6 +57,12 @@ type Identity struct{ Standard, Classic bool }
 // Places says what servers are told of where a client is: X-Geo-Country and its like.
 type Places struct{ Country, Continent, ASN bool }
 
+// ProxySource is peers whose PROXY headers are believed.
+type ProxySource struct {
+	Peers    netip.Prefix
+	Optional bool // a connection may begin without one
+}
+
 // Route is clients that are passed on without ending TLS, by the name they ask for.
 type Route struct {
 	Name    string // a host name in lower case, or *.SUFFIX
@@ -97,6 +103,9 @@ type Config struct {
 	HeadMax        int           // bytes of a request or response head
 	HeadTimeout    time.Duration // for a request head
 	TrustedProxies []netip.Prefix
+
+	ProxyFrom []ProxySource // peers that say who their client is by the PROXY protocol; the first that fits counts
+	ProxyOut  int           // version of the PROXY header that servers are sent; 0: none
 
 	Certificates     certs.Source
 	TLS              tls.Options
@@ -214,6 +223,7 @@ func (c *Config) clone() Config {
 	d.Listeners = slices.Clone(c.Listeners)
 	d.Servers = slices.Clone(c.Servers)
 	d.TrustedProxies = slices.Clone(c.TrustedProxies)
+	d.ProxyFrom = slices.Clone(c.ProxyFrom)
 	d.GeoIP = slices.Clone(c.GeoIP)
 	d.Certificates = c.Certificates.Clone()
 	d.DeniedCerts = slices.Clone(c.DeniedCerts)

@@ -14,6 +14,7 @@ import (
 	"edgepen/proxy/backend"
 	"edgepen/proxy/h2"
 	"edgepen/proxy/limit"
+	"edgepen/proxy/proxyproto"
 	"edgepen/proxy/relay"
 	"edgepen/tls"
 )
@@ -41,6 +42,8 @@ type connection struct {
 	identity    string                              // what servers are told about it
 	protocol    string                              // agreed on by ALPN; "" is none
 	routed      *backend.Set                        // where the connection is passed on to without ending TLS; nil: it is not
+	said        proxyproto.Header                   // by a PROXY header
+	secured     tls.Info                            // of the handshake, where servers are to be told
 	proxies     bool                                // under HTTP: a trusted proxy, which speaks for clients of its own
 	behalf      netip.Addr                          // whose requests they are: addr, or what a trusted proxy says
 	ticket      limit.Ticket                        // the place of behalf in the limits
@@ -66,6 +69,9 @@ func (c *connection) serve() {
 
 	c.snap = c.p.now.Load()
 	c.addr, c.port, c.shown = peer(c.client.RemoteAddr())
+	if !c.introduced() {
+		return
+	}
 	c.asker = asker{snap: c.snap, now: c.snap, who: c.peerClient()}
 	c.proxies = c.snap.HTTP && c.addr.IsValid() && c.snap.trusts(c.addr)
 	defer c.leaveLimits()
@@ -226,6 +232,9 @@ func (c *connection) terminate() (*relay.Stream, error) {
 		return nil, err
 	}
 	c.protocol = t.ConnectionState().NegotiatedProtocol
+	if c.snap.ProxyOut > 0 {
+		c.secured = t.Info()
+	}
 	return relay.NewStream(c.client, t), c.identify(t)
 }
 
@@ -289,8 +298,14 @@ func (c *connection) reach(srv *backend.Server, snap *snapshot, anew bool) (*rel
 	return s, stream, err
 }
 
-// secure begins TLS to a server, where that is asked for.
+// secure introduces the client to a server, and begins TLS, where these are asked for.
 func (c *connection) secure(s *relay.Socket, srv *backend.Server, snap *snapshot, by time.Time) (*relay.Stream, error) {
+	if snap.ProxyOut > 0 {
+		if err := c.introduce(s, snap.ProxyOut, by); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
 	if snap.upstream == nil || c.routed != nil {
 		return relay.NewStream(s, nil), nil
 	}
@@ -344,12 +359,15 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	if c.snap.speaksTLS(c.listener) {
 		proto, asked = "https", c.snap.asksForCertificates()
 	}
+	if c.said.TLS {
+		proto = "https"
+	}
 	client := ""
 	if c.addr.IsValid() {
 		client = c.addr.String()
 	}
 	config := &relay.HTTPConfig{
-		Forward: httpx.Forward{Client: client, Proto: proto, Port: c.listener.port,
+		Forward: httpx.Forward{Client: client, Proto: proto, Port: c.shownPort(),
 			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr), Identity: c.identity, Asked: asked, Place: c.place(c.addr)},
 		HeadLimit:    c.snap.HeadMax,
 		HeadTimeout:  c.snap.HeadTimeout,
@@ -363,7 +381,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		Refused:      c.refused,
 		Meter:        c,
 	}
-	if proto == "https" {
+	if c.snap.speaksTLS(c.listener) {
 		config.Serves = c.serves
 	}
 	if c.shares(c.snap) {

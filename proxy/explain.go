@@ -152,6 +152,7 @@ func (e *explanation) clients() {
 	}
 	e.limits()
 	e.forwarded()
+	e.introductions()
 }
 
 // limits says what clients are limited by, and what those that are denied get.
@@ -242,6 +243,23 @@ func (e *explanation) forwarded() {
 	}
 	if e.HTTP && e.asksForCertificates() && e.Identity != (Identity{}) {
 		e.say("servers are told of client certificates in Client-Cert or X-SSL-Client- fields; what clients send under these names is removed")
+	}
+}
+
+// introductions says whose PROXY headers are believed.
+func (e *explanation) introductions() {
+	for _, source := range e.ProxyFrom {
+		if source.Peers.Bits() == 0 {
+			e.warn("every peer may send a PROXY header (%s): anybody can forge an address", source.Peers)
+		}
+		if source.Optional {
+			e.say("PROXY headers: believed from %s, which may connect without one", source.Peers)
+		} else {
+			e.say("PROXY headers: believed from %s, and demanded", source.Peers)
+		}
+	}
+	if e.ProxyOut > 0 {
+		e.say("PROXY headers: servers are sent one of version %d with each connection", e.ProxyOut)
 	}
 }
 

@@ -55,7 +55,11 @@ func (f *failures) allow(now time.Time) (unsaid int, ok bool) {
 
 // record writes one record. Whoever connects and leaves without a word (port scans, health checks) is no news.
 func (f *failures) record(client, listener string, err error) {
+	what := "handshake failed"
 	level, args := slog.LevelWarn, []any{"client", client, "listener", listener}
+	if _, ok := errors.AsType[badIntroduction](err); ok {
+		what = "PROXY header refused"
+	}
 	if h, ok := errors.AsType[*tls.HandshakeError](err); ok {
 		args = append(args, "reason", h.Reason)
 		if h.Hello != nil {
@@ -76,7 +80,7 @@ func (f *failures) record(client, listener string, err error) {
 	if unsaid > 0 {
 		args = append(args, "unrecorded", unsaid)
 	}
-	f.log.Log(context.Background(), level, "handshake failed", append(args, "why", fmt.Sprintf("%.500s", err.Error()))...)
+	f.log.Log(context.Background(), level, what, append(args, "why", fmt.Sprintf("%.500s", err.Error()))...)
 }
 
 // handshakeFailed records a handshake that came to nothing, answers plain HTTP, and leaves others the time to read the alert that says why: a

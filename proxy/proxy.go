@@ -55,6 +55,7 @@ type Proxy struct {
 	traffic       atomic.Pointer[trafficlog.Log] // nil: nothing is recorded
 	idlers        *idlers
 	spares        *spares
+	unintroduced  atomic.Uint64 // connections whose PROXY header was missing or malformed
 	dsr           *dsr.Balancer // nil: none
 	emergency     backend.State
 	abuse         backend.State

@@ -35,14 +35,14 @@ func newSpares() *spares { return &spares{have: map[*backend.State][]spare{}} }
 // shares reports whether the connection's servers may be shared with other clients. Not where a server is told about the client by the connection
 // itself.
 func (c *connection) shares(snap *snapshot) bool {
-	return snap.HTTP && snap.Reuse && !snap.Transparent && c.routed == nil && !c.denied
+	return snap.HTTP && snap.Reuse && !snap.Transparent && snap.ProxyOut == 0 && c.routed == nil && !c.denied
 }
 
 // put keeps a connection to a server for another request, as long as there is room.
 func (s *spares) put(srv *backend.Server, snap *snapshot, stream *relay.Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !snap.Reuse || snap.Transparent || len(s.have[srv.State]) >= sparesMax {
+	if !snap.Reuse || snap.Transparent || snap.ProxyOut > 0 || len(s.have[srv.State]) >= sparesMax {
 		stream.Close()
 		return
 	}

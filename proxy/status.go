@@ -63,7 +63,7 @@ func (d *Draft) Counters() []tls.Counter {
 	for i := range d.proxy.denials {
 		all = append(all, tls.Counter{Group: "denied", Name: ReasonWords[i], Count: d.proxy.denials[i].Load()})
 	}
-	return all
+	return append(all, tls.Counter{Group: "refused", Name: "PROXY header", Count: d.proxy.unintroduced.Load()})
 }
 
 // ExplainList says what an access list decides about a client, and why.

@@ -33,6 +33,7 @@ func (c *connection) eachStream(stream *relay.Stream, once bool, serve func(ctx 
 // exchange serves one request of HTTP/2: it goes the way of a request of HTTP/1.1, over a connection of its own in all that has to do with servers.
 func (c *connection) exchange(ctx context.Context, client *relay.Stream) {
 	s := c.branch()
+	defer s.leaveLimits()
 	stop := context.AfterFunc(ctx, s.leave)
 	defer stop()
 	config := s.httpConfig()
@@ -47,7 +48,7 @@ func (c *connection) branch() *connection {
 		p: c.p, listener: c.listener, slot: c.slot, snap: c.snap, client: c.client,
 		addr: c.addr, shown: c.shown, port: c.port, asker: c.asker,
 		denial: c.denial, noted: c.noted, decided: c.decided, denied: c.denied,
-		identity: c.identity, protocol: c.protocol,
+		identity: c.identity, protocol: c.protocol, said: c.said, secured: c.secured,
 		proxies: c.proxies, behalf: c.behalf, known: c.known,
 	}
 }

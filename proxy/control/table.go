@@ -101,6 +101,8 @@ func settings() []*command {
 		{"pending_max", "N", "unfinished connects to servers", false, (*call).pendingMax},
 		{"pid", "", "print the process id", false, (*call).pid},
 		toggle("prio", "choose by priority", func(c *proxy.Config) *bool { return &c.Mode.Prio }),
+		{"proxy_out", "v1|v2", "introduce clients to servers by a PROXY header of that version; no proxy_out: by none", true, (*call).proxyOut},
+		{"proxy_protocol", "CIDR… [optional]", "peers that introduce their clients by a PROXY header, the first that fits counts; no proxy_protocol: none", true, (*call).proxyProtocol},
 		{"recent", "[SECONDS]", "clients of the last 300 or so many seconds", false, (*call).recent},
 		{"reload", "", "do what HUP does: read the -F file and all others again", false, (*call).reload},
 		setting("resolve_interval", "how often the servers' names are looked up again, 0 only at HUP", 0, func(c *proxy.Config) *time.Duration { return &c.Resolve }),

@@ -233,6 +233,15 @@ func (w *writer) connections(c *proxy.Config) {
 	for _, p := range c.TrustedProxies {
 		w.command("trusted_proxies", p.String())
 	}
+	w.command("no", "proxy_protocol")
+	for _, source := range c.ProxyFrom {
+		w.command(append([]string{"proxy_protocol"}, sourceWords(source)...)...)
+	}
+	if c.ProxyOut > 0 {
+		w.command("proxy_out", fmt.Sprintf("v%d", c.ProxyOut))
+	} else {
+		w.command("no", "proxy_out")
+	}
 	w.on("geoip_builtin", c.GeoBuiltin)
 	w.command("no", "geoip")
 	for _, file := range c.GeoIP {

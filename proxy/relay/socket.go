@@ -178,6 +178,39 @@ func (s *Socket) SpeaksHTTP(by time.Time) bool {
 	return 'A' <= first && first <= 'Z'
 }
 
+// TakeHead waits until by (the zero time: for ever) for what a connection begins with, and takes it. length is shown what has come, and says how much
+// of it that is, 0 while more is needed, or an error, which is returned with nothing taken. What has been taken is good until the next read.
+func (s *Socket) TakeHead(by time.Time, length func(b []byte) (int, error)) ([]byte, error) {
+	if err := s.Conn.SetReadDeadline(by); err != nil {
+		return nil, err
+	}
+	if err := s.wait(); err != nil {
+		return nil, err
+	}
+	for {
+		n, err := length(s.ahead[s.from:s.to])
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			head := append([]byte(nil), s.ahead[s.from:s.from+n]...)
+			if s.from += n; s.from == s.to {
+				putBuffer(s.ahead)
+				s.ahead, s.from, s.to = nil, 0, 0
+			}
+			return head, nil
+		}
+		if s.to == bufferSize {
+			return nil, errors.New("too much at the beginning of a connection")
+		}
+		n, err = s.Conn.Read(s.ahead[s.to:])
+		if n == 0 && err != nil {
+			return nil, err
+		}
+		s.to += n
+	}
+}
+
 // CloseWrite tells the peer that nothing more will come.
 func (s *Socket) CloseWrite() error {
 	if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {

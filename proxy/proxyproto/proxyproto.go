@@ -1,0 +1,234 @@
+// Package proxyproto reads and writes the headers of the PROXY protocol, versions 1 and 2 (HAProxy's proxy-protocol.txt), by which one proxy tells the
+// next who its client is. The syntax is github.com/pires/go-proxyproto's; whom to believe is for the caller to decide.
+package proxyproto
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"net"
+	"net/netip"
+
+	proto "github.com/pires/go-proxyproto"
+	"github.com/pires/go-proxyproto/tlvparse"
+)
+
+// Header is what one proxy says of its client.
+type Header struct {
+	// Client and Server are the two ends of the client's connection, IPv4 unmapped. They are the zero AddrPort where nothing is said about
+	// them: the connection is the proxy's own (LOCAL, as for its health checks), or of a kind without addresses (UNKNOWN, UNSPEC, Unix).
+	Client, Server netip.AddrPort
+	// TLS: the client spoke TLS to the proxy. Version, Cipher, Group and CommonName, of its certificate, may be empty; Verified: the
+	// certificate was found good.
+	TLS                                bool
+	Version, Cipher, Group, CommonName string
+	Verified                           bool
+	// Authority is the name that the client asked for, ALPN the protocol agreed on.
+	Authority, ALPN string
+	// Country, Network and Denied are ours, see the constants below.
+	Country, Network, Denied string
+}
+
+// The types of what has none of its own in the protocol, in its range for private use.
+const (
+	TypeCountry = 0xE0 // two letters
+	TypeNetwork = 0xE1 // number of the autonomous system, in decimal
+	TypeDenied  = 0xE2 // why the client is denied: acl, country, rate, ja4 or certificate
+)
+
+// Bounds of what is read: a header of version 1 in bytes, by the protocol, and what may follow the first 16 bytes of one of version 2.
+const (
+	maxLine  = 107
+	maxBlock = 4096
+)
+
+var (
+	signature1 = []byte("PROXY ")
+	signature2 = []byte("\r\n\r\n\x00\r\nQUIT\n")
+)
+
+// ErrNone says that something else than a header has come.
+var ErrNone = errors.New("no PROXY header")
+
+// Length looks at b, which begins with what a peer has sent, and returns the length of the header once all of it is there; 0 while more is needed.
+// The error is ErrNone, or says what is wrong with the header.
+func Length(b []byte) (int, error) {
+	switch {
+	case begins(b, signature2):
+		if len(b) < 16 {
+			return 0, nil
+		}
+		n := int(binary.BigEndian.Uint16(b[14:16]))
+		if n > maxBlock {
+			return 0, fmt.Errorf("a PROXY header of %d bytes; at most %d are read", 16+n, 16+maxBlock)
+		}
+		if len(b) < 16+n {
+			return 0, nil
+		}
+		return 16 + n, nil
+	case begins(b, signature1):
+		if n := bytes.IndexByte(b[:min(len(b), maxLine)], '\n'); n >= 0 {
+			return n + 1, nil
+		}
+		if len(b) >= maxLine {
+			return 0, errors.New("a PROXY header without end")
+		}
+		return 0, nil
+	}
+	return 0, ErrNone
+}
+
+// begins tells whether b begins like a signature, as far as it goes.
+func begins(b, signature []byte) bool {
+	n := min(len(b), len(signature))
+	return bytes.Equal(b[:n], signature[:n])
+}
+
+// Parse reads a header of the length that Length has found.
+func Parse(b []byte) (Header, error) {
+	if begins(b, signature2) {
+		if family := b[13] >> 4; family == 0 && b[12]>>4 == 2 {
+			return Header{}, nil // UNSPEC: the connection is taken as it is (section 2.2)
+		}
+		if err := checksum(b); err != nil {
+			return Header{}, err
+		}
+	}
+	h, err := proto.Read(bufio.NewReaderSize(bytes.NewReader(b), len(b)+16))
+	if err != nil {
+		return Header{}, fmt.Errorf("a malformed PROXY header: %v", err)
+	}
+	var said Header
+	if !h.Command.IsProxy() {
+		return said, nil
+	}
+	if client, server, ok := h.TCPAddrs(); ok {
+		said.Client, said.Server = unmapped(client.AddrPort()), unmapped(server.AddrPort())
+	}
+	tlvs, err := h.TLVs()
+	if err != nil {
+		return Header{}, fmt.Errorf("a malformed PROXY header: %v", err)
+	}
+	said.take(tlvs)
+	return said, nil
+}
+
+func (h *Header) take(tlvs []proto.TLV) {
+	for _, tlv := range tlvs {
+		switch tlv.Type {
+		case proto.PP2_TYPE_ALPN:
+			h.ALPN = string(tlv.Value)
+		case proto.PP2_TYPE_AUTHORITY:
+			h.Authority = string(tlv.Value)
+		case TypeCountry:
+			h.Country = string(tlv.Value)
+		case TypeNetwork:
+			h.Network = string(tlv.Value)
+		case TypeDenied:
+			h.Denied = string(tlv.Value)
+		}
+	}
+	if ssl, ok := tlvparse.FindSSL(tlvs); ok && ssl.ClientSSL() {
+		h.TLS = true
+		h.Version, _ = ssl.SSLVersion()
+		h.Cipher, _ = ssl.SSLCipher()
+		h.Group, _ = ssl.SSLGroup()
+		h.CommonName, _ = ssl.ClientCN()
+		h.Verified = ssl.ClientCertConn() && ssl.Verified()
+	}
+}
+
+// checksum verifies the CRC32c of a header of version 2, if it has one (section 2.2.3).
+func checksum(b []byte) error {
+	at := map[byte]int{1: 16 + 12, 2: 16 + 36, 3: 16 + 216}[b[13]>>4]
+	for at > 0 && at+3 <= len(b) {
+		end := at + 3 + int(binary.BigEndian.Uint16(b[at+1:at+3]))
+		if proto.PP2Type(b[at]) == proto.PP2_TYPE_CRC32C && end == at+3+4 && end <= len(b) {
+			blank := bytes.Clone(b)
+			clear(blank[at+3 : end])
+			if crc32.Checksum(blank, crc32.MakeTable(crc32.Castagnoli)) != binary.BigEndian.Uint32(b[at+3:end]) {
+				return errors.New("a malformed PROXY header: its checksum is wrong")
+			}
+		}
+		at = end
+	}
+	return nil
+}
+
+func unmapped(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
+}
+
+// Format writes a header in version 1 or 2. Version 1 says nothing but the addresses.
+func Format(version int, h Header) ([]byte, error) {
+	w := proto.Header{Version: byte(version), Command: proto.PROXY, TransportProtocol: proto.UNSPEC}
+	switch {
+	case h.Client.IsValid() && h.Server.IsValid():
+		client, server := h.Client.Addr(), h.Server.Addr()
+		w.TransportProtocol = proto.TCPv4
+		if !client.Is4() || !server.Is4() { // one family for both
+			w.TransportProtocol = proto.TCPv6
+			client, server = netip.AddrFrom16(client.As16()), netip.AddrFrom16(server.As16())
+		}
+		w.SourceAddr = &net.TCPAddr{IP: client.AsSlice(), Port: int(h.Client.Port())}
+		w.DestinationAddr = &net.TCPAddr{IP: server.AsSlice(), Port: int(h.Server.Port())}
+	case version == 1:
+		return []byte("PROXY UNKNOWN\r\n"), nil
+	default:
+		w.Command = proto.LOCAL
+	}
+	if version == 2 {
+		tlvs, err := h.tlvs()
+		if err == nil {
+			err = w.SetTLVs(tlvs)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return w.Format()
+}
+
+func (h *Header) tlvs() ([]proto.TLV, error) {
+	var all []proto.TLV
+	add := func(kind proto.PP2Type, text string) {
+		if text != "" {
+			all = append(all, proto.TLV{Type: kind, Value: []byte(text)})
+		}
+	}
+	add(proto.PP2_TYPE_ALPN, h.ALPN)
+	add(proto.PP2_TYPE_AUTHORITY, h.Authority)
+	add(TypeCountry, h.Country)
+	add(TypeNetwork, h.Network)
+	add(TypeDenied, h.Denied)
+	if !h.TLS {
+		return all, nil
+	}
+	ssl, err := h.ssl().Marshal()
+	return append(all, ssl), err
+}
+
+func (h *Header) ssl() tlvparse.PP2SSL {
+	ssl := tlvparse.PP2SSL{Client: tlvparse.PP2_BITFIELD_CLIENT_SSL, Verify: 1}
+	if h.Verified {
+		ssl.Client |= tlvparse.PP2_BITFIELD_CLIENT_CERT_CONN | tlvparse.PP2_BITFIELD_CLIENT_CERT_SESS
+		ssl.Verify = 0
+	}
+	for _, sub := range []struct {
+		kind proto.PP2Type
+		text string
+	}{
+		{proto.PP2_SUBTYPE_SSL_VERSION, h.Version},
+		{proto.PP2_SUBTYPE_SSL_CIPHER, h.Cipher},
+		{proto.PP2_SUBTYPE_SSL_GROUP, h.Group},
+		{proto.PP2_SUBTYPE_SSL_CN, h.CommonName},
+	} {
+		if sub.text != "" {
+			ssl.TLV = append(ssl.TLV, proto.TLV{Type: sub.kind, Value: []byte(sub.text)})
+		}
+	}
+	return ssl
+}

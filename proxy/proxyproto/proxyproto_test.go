@@ -1,0 +1,126 @@
+package proxyproto
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func ap(s string) netip.AddrPort {
+	if s == "" {
+		return netip.AddrPort{}
+	}
+	return netip.MustParseAddrPort(s)
+}
+
+func TestRead(t *testing.T) {
+	v2 := string(signature2)
+	for _, c := range []struct{ name, said, client, server, err string }{
+		{"IPv4", "PROXY TCP4 192.0.2.1 192.0.2.2 4711 443\r\n", "192.0.2.1:4711", "192.0.2.2:443", ""},
+		{"IPv6", "PROXY TCP6 2001:db8::1 2001:db8::2 4711 443\r\n", "[2001:db8::1]:4711", "[2001:db8::2]:443", ""},
+		{"mapped", "PROXY TCP6 ::ffff:192.0.2.1 ::ffff:192.0.2.2 1 2\r\n", "192.0.2.1:1", "192.0.2.2:2", ""},
+		{"unknown", "PROXY UNKNOWN\r\n", "", "", ""},
+		{"unknown with addresses", "PROXY UNKNOWN 192.0.2.1 192.0.2.2 1 2\r\n", "", "", ""},
+		{"no address", "PROXY TCP4 x 192.0.2.2 1 2\r\n", "", "", "malformed"},
+		{"a port too high", "PROXY TCP4 192.0.2.1 192.0.2.2 1 65536\r\n", "", "", "malformed"},
+		{"a bare LF", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n", "", "", "malformed"},
+		{"without end", "PROXY TCP4 " + strings.Repeat("1", 200), "", "", "without end"},
+		{"version 2", v2 + "\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb", "192.0.2.1:4711", "192.0.2.2:443", ""},
+		{"version 2, local", v2 + "\x20\x00\x00\x00", "", "", ""},
+		{"version 2, local with addresses", v2 + "\x20\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb", "", "", ""},
+		{"version 2, unspecified", v2 + "\x21\x00\x00\x00", "", "", ""},
+		{"version 3", v2 + "\x31\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb", "", "", "malformed"},
+		{"version 2, too short for its addresses", v2 + "\x21\x11\x00\x04\xc0\x00\x02\x01", "", "", "malformed"},
+		{"version 2, too long", v2 + "\x21\x11\xff\xff", "", "", "at most"},
+		{"a wrong checksum", v2 + "\x21\x11\x00\x13\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb\x03\x00\x04\x00\x00\x00\x01", "", "", "malformed"},
+		{"a field longer than the header", v2 + "\x21\x11\x00\x0f\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb\x02\x00\x09", "", "", "malformed"},
+		{"HTTP", "GET / HTTP/1.1\r\n", "", "", "no PROXY header"},
+		{"almost", "PROXYTCP4", "", "", "no PROXY header"},
+	} {
+		n, err := Length([]byte(c.said))
+		var h Header
+		if err == nil {
+			if n != len(c.said) {
+				t.Errorf("%s: %d bytes of %d", c.name, n, len(c.said))
+				continue
+			}
+			h, err = Parse([]byte(c.said))
+		}
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: error %v, want %q", c.name, err, c.err)
+			}
+			continue
+		}
+		if err != nil || h.Client != ap(c.client) || h.Server != ap(c.server) {
+			t.Errorf("%s: %v, %v, %v", c.name, h.Client, h.Server, err)
+		}
+		for i := range c.said { // all that is shorter is not enough
+			if n, err := Length([]byte(c.said[:i])); n != 0 || err != nil {
+				t.Errorf("%s, %d bytes: %d, %v", c.name, i, n, err)
+			}
+		}
+	}
+}
+
+func TestWhatIsWrittenIsRead(t *testing.T) {
+	for _, h := range []Header{
+		{},
+		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443")},
+		{Client: ap("[2001:db8::1]:4711"), Server: ap("[2001:db8::2]:443"), ALPN: "h2", Authority: "www.example.com", Country: "SE", Network: "64500", Denied: "acl"},
+		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", Group: "X25519", CommonName: "a client", Verified: true},
+		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.2"},
+	} {
+		for version := 1; version <= 2; version++ {
+			b, err := Format(version, h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := Length(append(b, "more"...))
+			if n != len(b) || err != nil {
+				t.Fatalf("%q: %d, %v", b, n, err)
+			}
+			want := h
+			if version == 1 {
+				want = Header{Client: h.Client, Server: h.Server}
+			}
+			if got, err := Parse(b); got != want || err != nil {
+				t.Errorf("version %d: %+v, %v; want %+v", version, got, err, want)
+			}
+		}
+	}
+	// Two families become one, and are told apart again.
+	b, err := Format(2, Header{Client: ap("192.0.2.1:1"), Server: ap("[2001:db8::2]:2")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h, err := Parse(b); err != nil || h.Client != ap("192.0.2.1:1") || h.Server != ap("[2001:db8::2]:2") {
+		t.Errorf("%+v, %v", h, err)
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte("PROXY TCP4 192.0.2.1 192.0.2.2 4711 443\r\n"))
+	f.Add([]byte(string(signature2) + "\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb"))
+	f.Add([]byte(string(signature2) + "\x20\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n, err := Length(b)
+		if err != nil || n == 0 {
+			if n != 0 || err == nil && len(b) > 16+maxBlock {
+				t.Errorf("%d, %v for %d bytes", n, err, len(b))
+			}
+			return
+		}
+		h, err := Parse(b[:n])
+		if err != nil {
+			if errors.Is(err, ErrNone) {
+				t.Error("no header after all")
+			}
+			return
+		}
+		if h.Client.IsValid() != h.Server.IsValid() {
+			t.Errorf("one address without the other: %+v", h)
+		}
+	})
+}

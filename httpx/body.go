@@ -37,12 +37,15 @@ type Body struct {
 	left        int64 // bytes to come of the whole body or the current chunk
 	trailerLeft int   // bytes that trailer lines may still have
 	excess      int64
+	most        int64 // bytes of data that chunks may still announce; -1 or less: any number
 	err         *Error
 }
 
 func lengthBody(n int64) Body { return Body{mode: byLength, left: n} }
 
-func chunkedBody(trailerLimit int) Body { return Body{mode: byChunks, trailerLeft: trailerLimit} }
+func chunkedBody(trailerLimit int) Body {
+	return Body{mode: byChunks, trailerLeft: trailerLimit, most: -1}
+}
 
 // Done tells whether nothing more is to come.
 func (b *Body) Done() bool {
@@ -81,6 +84,16 @@ func (b *Body) Close() error {
 		return nil
 	}
 	return bad("connection closed within a message body")
+}
+
+// Limit refuses a body of more than most bytes of data with status 413: at once where its length is known, otherwise when a chunk goes beyond. It is to
+// be called before the body is fed.
+func (b *Body) Limit(most int64) error {
+	if b.mode == byLength && b.left > most {
+		return &Error{Status: 413, Reason: "the request body is too large"}
+	}
+	b.most = most
+	return nil
 }
 
 // Opaque returns how many of the next bytes are data that need not be looked at. They may be forwarded by other means than
@@ -231,6 +244,13 @@ func (b *Body) stepSize(c *cursor) bool {
 
 // beginChunk goes on behind the size line.
 func (b *Body) beginChunk(size int64) bool {
+	if b.most >= 0 {
+		if size > b.most {
+			b.err = &Error{Status: 413, Reason: "the request body is too large"}
+			return false
+		}
+		b.most -= size
+	}
 	b.left, b.state = size, inData
 	if size == 0 {
 		b.state = inTrailer

@@ -12,7 +12,8 @@ type Response struct {
 	Body Body
 
 	head
-	verbatim bool // the status line is forwarded as it came
+	verbatim bool   // the status line is forwarded as it came
+	last     string // field lines that come last
 }
 
 // Reset prepares r for the next message.
@@ -179,7 +180,7 @@ func (r *Response) AppendForward(dst, b []byte, keepAlive bool, clientMinor int)
 		dst = append(dst, "\r\n"...)
 		from = r.lineEnd + 2
 	}
-	dst = r.appendKept(dst, b, from, true)
+	dst = append(r.appendKept(dst, b, from, true), r.last...)
 	switch {
 	case r.Status == 101:
 		dst = append(dst, "Connection: Upgrade\r\n"...)

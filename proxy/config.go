@@ -57,6 +57,13 @@ type Identity struct{ Standard, Classic bool }
 // Places says what servers are told of where a client is: X-Geo-Country and its like.
 type Places struct{ Country, Continent, ASN bool }
 
+// HSTS is Strict-Transport-Security (RFC 6797), sent with responses over TLS. No time: it is not sent, and what servers send passes.
+type HSTS struct {
+	MaxAge     time.Duration
+	Subdomains bool
+	Preload    bool
+}
+
 // ProxySource is peers whose PROXY headers are believed.
 type ProxySource struct {
 	Peers    netip.Prefix
@@ -103,6 +110,11 @@ type Config struct {
 	HeadMax        int           // bytes of a request or response head
 	HeadTimeout    time.Duration // for a request head
 	TrustedProxies []netip.Prefix
+
+	BodyMax      int      // bytes of a request's body; 0: any number
+	RequestsMax  int      // of a client's connection in HTTP/1.1; 0: any number
+	HSTS         HSTS     // what browsers are told about TLS
+	RemoveFields []string // of responses
 
 	ProxyFrom []ProxySource // peers that say who their client is by the PROXY protocol; the first that fits counts
 	ProxyOut  int           // version of the PROXY header that servers are sent; 0: none
@@ -223,6 +235,7 @@ func (c *Config) clone() Config {
 	d.Listeners = slices.Clone(c.Listeners)
 	d.Servers = slices.Clone(c.Servers)
 	d.TrustedProxies = slices.Clone(c.TrustedProxies)
+	d.RemoveFields = slices.Clone(c.RemoveFields)
 	d.ProxyFrom = slices.Clone(c.ProxyFrom)
 	d.GeoIP = slices.Clone(c.GeoIP)
 	d.Certificates = c.Certificates.Clone()

@@ -33,7 +33,7 @@ func TestLayers(t *testing.T) {
 		"edgepen/proxy/h2":         {"httpx"},
 		"edgepen/proxy/proxyproto": nil,
 		"edgepen/proxy":            {"acl", "certs", "certs/acme", "certs/ech", "certs/revoke", "certs/staple", "geo", "httpx", "proxy/backend", "proxy/dsr", "proxy/h2", "proxy/limit", "proxy/proxyproto", "proxy/relay", "proxy/status", "proxy/trafficlog", "proxy/udp", "tls", "tls/upstream"},
-		"edgepen/proxy/control":    {"acl", "certs", "certs/revoke", "proxy", "proxy/backend", "tls/upstream"},
+		"edgepen/proxy/control":    {"acl", "certs", "certs/revoke", "httpx", "proxy", "proxy/backend", "tls/upstream"},
 		"edgepen/cmd/pen/getopt":   nil,
 		"edgepen/cmd/pen":          {"certs", "cmd/pen/daemon", "cmd/pen/getopt", "proxy", "proxy/backend", "proxy/control"},
 		"edgepen/cmd/penctl":       nil,

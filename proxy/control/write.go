@@ -169,6 +169,16 @@ func (w *writer) limits(c *proxy.Config) {
 	}
 	w.time("drain_timeout", c.DrainTimeout)
 	w.on("http2", c.HTTP2)
+	w.number("body_max", c.BodyMax)
+	w.number("requests_max", c.RequestsMax)
+	w.command("no", "hsts")
+	if c.HSTS.MaxAge > 0 {
+		w.command(append([]string{"hsts"}, hstsWords(c.HSTS)...)...)
+	}
+	w.command("no", "response_remove")
+	if len(c.RemoveFields) > 0 {
+		w.command(append([]string{"response_remove"}, c.RemoveFields...)...)
+	}
 	w.number("http2_streams", c.HTTP2Streams)
 	w.on("http_reuse", c.Reuse)
 	w.number("head_max", c.HeadMax)

@@ -87,6 +87,11 @@ func (r random) config(t *testing.T) proxy.Config {
 func (r random) settings(c *proxy.Config) {
 	c.Forgetful, c.HTTP, c.Peek, c.Dummy, c.Transparent, c.ASCII = r.on(), r.on(), r.on(), r.on(), r.on(), r.on()
 	c.DrainTimeout = r.seconds(0)
+	c.BodyMax, c.RequestsMax = r.IntN(9), r.IntN(9)
+	if r.on() {
+		c.HSTS = proxy.HSTS{MaxAge: time.Duration(1+r.IntN(99)) * time.Second, Subdomains: r.on(), Preload: r.on()}
+		c.RemoveFields = []string{"server", "x-powered-by"}
+	}
 	c.HTTP2, c.HTTP2Streams, c.Reuse = r.on(), 1+r.IntN(999), r.on()
 	c.AbortOnError, c.KeepAlive, c.TCPNoDelay = r.on(), r.on(), r.on()
 	c.Blacklist, c.Tracking, c.ConnectTimeout = r.seconds(0), r.seconds(0), r.seconds(1)

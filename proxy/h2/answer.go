@@ -65,6 +65,11 @@ func (a *answer) takeHead(w http.ResponseWriter, p []byte, isHead bool) (rest []
 			w.Header().Add(string(name), string(value))
 		}
 	})
+	for _, name := range []string{"Date", "Content-Type"} { // which net/http would make up
+		if _, ok := w.Header()[name]; !ok {
+			w.Header()[name] = nil
+		}
+	}
 	a.held = nil
 	a.begun = !a.resp.Interim()
 	if a.begun || a.resp.Status != http.StatusContinue { // which the protocol says by itself when the body is read

@@ -13,6 +13,8 @@ import (
 type HTTPConfig struct {
 	Forward     httpx.Forward
 	HeadLimit   int           // bytes of the largest request or response head
+	BodyMax     int64         // bytes of a request's body; 0: any number
+	Requests    int           // after so many the client's connection ends; 0: never
 	HeadTimeout time.Duration // for a whole request head, from its first byte on; for the first one, from now on
 	Idle        time.Duration // between requests, and for each read and write within one
 	// IdleNow is asked for Idle before each request; nil: it stays as it is.
@@ -22,6 +24,8 @@ type HTTPConfig struct {
 	// Leaving reports whether the response that begins is to be the last. nil: it goes on.
 	Rest    func(waiting bool) (end bool)
 	Leaving func() bool
+	// Policy changes the fields of responses; nil: they are forwarded as they are.
+	Policy *httpx.ResponsePolicy
 	// Serves reports whether requests for a host, with its port if one is named, belong on this connection: others are answered with 421 (RFC
 	// 9110 section 15.5.20). nil: all do.
 	Serves func(host []byte) bool
@@ -200,6 +204,12 @@ func (x *exchange) awaitRequest() bool {
 // forwardRequest sends the head and what has come of the body to a server, and leaves the rest to an upload.
 func (x *exchange) forwardRequest() bool {
 	x.settled = false
+	if x.BodyMax > 0 {
+		if err := x.req.Body.Limit(x.BodyMax); err != nil {
+			x.refuse(err)
+			return false
+		}
+	}
 	if x.Spare != nil && x.req.Binds(x.in.b) {
 		x.bound = true
 	}

@@ -199,10 +199,15 @@ func (c *connection) peerClient() acl.Client {
 
 // abort ends the connection from outside, on both sides: either may be what it waits for.
 func (c *connection) abort() {
-	c.aborted.Store(true)
 	c.client.Close()
-	if u := c.serverEnd.Load(); u != nil {
-		u.sock.Close()
+	c.leave()
+}
+
+// leave ends what is under way with the server.
+func (c *connection) leave() {
+	c.aborted.Store(true)
+	if end := c.serverEnd.Swap(nil); end != nil {
+		end.sock.Close()
 	}
 }
 
@@ -334,6 +339,16 @@ func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
 	}
 }
 
+// spare keeps the server's connection for whoever needs one next, unless somebody outside is about to close it: once it is spared, it is no longer
+// this client's to be closed.
+func (c *connection) spare(s *relay.Stream) {
+	if c.serverEnd.Swap(nil) == nil {
+		s.Close()
+		return
+	}
+	c.p.spares.put(c.server, c.p.now.Load(), s)
+}
+
 // disconnected gives the server's place back.
 func (c *connection) disconnected() {
 	c.serverEnd.Store(nil)
@@ -388,7 +403,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		config.Serves = c.serves
 	}
 	if c.shares(c.snap) {
-		config.Spare = func(s *relay.Stream) { c.p.spares.put(c.server, c.p.now.Load(), s) }
+		config.Spare = c.spare
 	}
 	if c.proxies {
 		config.Behalf = func(r *httpx.Request, head []byte) (bool, error) { return c.speaksFor(r, head, &config.Forward) }

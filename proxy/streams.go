@@ -34,7 +34,7 @@ func (c *connection) eachStream(stream *relay.Stream, once bool, serve func(ctx 
 func (c *connection) exchange(ctx context.Context, client *relay.Stream) {
 	s := c.branch()
 	defer s.leaveLimits()
-	stop := context.AfterFunc(ctx, s.leave)
+	stop := context.AfterFunc(ctx, s.leave) // nobody is there any more to be answered
 	defer stop()
 	config := s.httpConfig()
 	config.Rest = nil // GOAWAY has said which requests are still to be answered
@@ -50,13 +50,5 @@ func (c *connection) branch() *connection {
 		denial: c.denial, noted: c.noted, decided: c.decided, denied: c.denied,
 		identity: c.identity, protocol: c.protocol, said: c.said, secured: c.secured,
 		proxies: c.proxies, behalf: c.behalf, known: c.known,
-	}
-}
-
-// leave ends the exchange with the server: nobody is there any more to be answered.
-func (c *connection) leave() {
-	c.aborted.Store(true)
-	if end := c.serverEnd.Load(); end != nil {
-		end.sock.Close()
 	}
 }

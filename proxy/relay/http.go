@@ -252,7 +252,8 @@ func (x *exchange) send() error {
 // at each time: a request sent into a closed one is lost, and what a server said unasked is no answer to this request.
 func (x *exchange) freshServer() bool {
 	x.reused = x.server != nil && x.server.sock.alive()
-	return x.reused || x.connect(false)
+	// On a connection that others have used, a request may be lost that must not be sent twice.
+	return x.reused || x.connect(!x.req.Idempotent())
 }
 
 // connect chooses a server, in place of the one before if there was one.

@@ -25,9 +25,11 @@ type State struct {
 	received atomic.Uint64
 	shunned  atomic.Pointer[time.Time] // a pointer keeps the monotonic clock reading
 
+	down atomic.Bool
+
 	// Servers are busy on different processors; a cache line each keeps
 	// their counters from slowing one another down.
-	_ [32]byte
+	_ [28]byte
 }
 
 // Conns is the number of connections that hold a slot of this server now.
@@ -61,8 +63,19 @@ func (s *State) ShunnedUntil() time.Time {
 // Unshun takes the server off the blacklist.
 func (s *State) Unshun() { s.shunned.Store(nil) }
 
-// Shunned reports whether the server is on the blacklist at the given time.
+// SetDown takes the server out, or brings it back: whoever checks servers has
+// found it so. The blacklist is something else, and ends by itself.
+func (s *State) SetDown(down bool) { s.down.Store(down) }
+
+// Down reports whether the server has been taken out.
+func (s *State) Down() bool { return s.down.Load() }
+
+// Shunned reports whether the server is on the blacklist at the given time, or
+// has been taken out.
 func (s *State) Shunned(now time.Time) bool {
+	if s.down.Load() {
+		return true
+	}
 	until := s.shunned.Load()
 	return until != nil && now.Before(*until)
 }

@@ -66,7 +66,9 @@ func parsePath(word string) (string, error) {
 // ParseFile reads a list of addresses: on each line one address or one prefix,
 // ADDRESS/LENGTH, IPv4 or IPv6. IPv4-mapped prefixes are the IPv4 prefixes in
 // them. Blanks around it and what follows # are left out, lines may end in CR LF,
-// and may be empty. What is given twice, or within another prefix, counts once.
+// and may be empty. A file in which nothing is said at all is an error, since a
+// disk that is full or a download that fails leaves just that, and it would let
+// in whom it kept out; with a comment it is a list of nobody. What is given twice, or within another prefix, counts once.
 //
 // name is what the set is called and what errors begin with; they tell the line
 // and what was expected: besides the form of a line, that no address has bits
@@ -80,6 +82,7 @@ func parseLines(name string, r io.Reader, limit int) (*FileSet, error) {
 	lines := bufio.NewReaderSize(r, max(maxLine, 1<<16))
 	var v4 chunks[packed]
 	var v6 chunks[prefix]
+	blank := true // nothing is said, not even in a comment
 	for n := 1; ; n++ {
 		text, err := lines.ReadSlice('\n')
 		switch {
@@ -87,11 +90,14 @@ func parseLines(name string, r io.Reader, limit int) (*FileSet, error) {
 			return nil, fmt.Errorf("%s:%d: %v", name, n, err)
 		case len(text) > maxLine:
 			return nil, fmt.Errorf("%s:%d: a line of more than %d bytes; expected one address or ADDRESS/LENGTH", name, n, maxLine)
+		case len(text) == 0 && blank:
+			return nil, fmt.Errorf("%s:%d: the file is empty; if that is meant, say so in it by a comment: a line that begins with #", name, n)
 		case len(text) == 0:
 			return newFileSet(name, &v4, &v6), nil
 		case n > limit:
 			return nil, fmt.Errorf("%s has more than %d lines", name, limit)
 		}
+		blank = blank && len(bytes.Trim(text, " \t\r\n")) == 0
 		text, _, _ = bytes.Cut(text, []byte("#"))
 		if text = bytes.Trim(text, " \t\r\n"); len(text) == 0 {
 			continue

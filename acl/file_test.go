@@ -33,7 +33,6 @@ func TestParseFile(t *testing.T) {
 		text string
 		want string // PREFIX:LINE, sorted
 	}{
-		{"", ""},
 		{"# nothing\r\n\r\n  \t#\n\n", ""},
 		{"192.0.2.1", "192.0.2.1/32:1"},
 		{"\t192.0.2.0/24 # office\r\n2001:DB8::/32\r\n", "192.0.2.0/24:1 2001:db8::/32:2"},

@@ -32,7 +32,7 @@ func (s *snapshot) loadCertificates(p *Proxy, old *snapshot) error {
 		s.profile, s.certs = old.profile, old.certs
 		return nil
 	}
-	source, err := s.withECHKeys(p.rehearsing)
+	source, err := s.withECHKeys(p.rehearsing, p.now.Load())
 	if err != nil {
 		return err
 	}
@@ -62,8 +62,8 @@ func (s *snapshot) tlsOptions() tls.Options {
 }
 
 // withECHKeys are the files to read, once the one of ECH keys has been made, where a public name asks for keys and there are none. In a
-// rehearsal it is not made, and so is not among them.
-func (s *snapshot) withECHKeys(rehearsing bool) (certs.Source, error) {
+// rehearsal it is not made, and so is not among them. Keys that were in use and are gone are not replaced: clients have learned of them by DNS.
+func (s *snapshot) withECHKeys(rehearsing bool, running *snapshot) (certs.Source, error) {
 	source := s.Certificates
 	if s.ECHName == "" {
 		return source, nil
@@ -73,6 +73,9 @@ func (s *snapshot) withECHKeys(rehearsing bool) (certs.Source, error) {
 	}
 	if _, err := os.Stat(source.ECHKeys); !errors.Is(err, fs.ErrNotExist) {
 		return source, nil
+	}
+	if running != nil && running.ECHName == s.ECHName && running.Certificates.ECHKeys == source.ECHKeys {
+		return source, nil // it is missed when it is read
 	}
 	if rehearsing {
 		_, err := ech.Generate(s.ECHName, 0)

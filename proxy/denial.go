@@ -189,6 +189,14 @@ func (p *Proxy) applyList(list int) (ended int) {
 			c.abort()
 		}
 	})
+	for _, l := range p.listeners {
+		if l.flows != nil {
+			ended += l.flows.End(func(client netip.AddrPort, srv *backend.Server) bool {
+				asked := list == snap.ClientACL || srv.Index >= 0 && snap.listOf(srv) == list
+				return asked && !snap.lists[list].Judge(&acl.Client{Addr: client.Addr()}, acl.Certificate).Permit
+			})
+		}
+	}
 	return ended
 }
 

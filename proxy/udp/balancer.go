@@ -100,6 +100,7 @@ func (b *balancer) tend() {
 	for {
 		b.tick()
 		b.cfg = b.server.cfg.Load()
+		b.endAsked()
 		for b.table.len() > max(b.cfg.FlowsMax, 1) {
 			b.end(b.table.oldest())
 		}
@@ -115,15 +116,31 @@ func (b *balancer) tend() {
 		}
 		b.deadline(next)
 		// Reconfigure sets a deadline too, which the one just set may have undone.
-		if b.cfg == b.server.cfg.Load() {
+		if b.cfg == b.server.cfg.Load() && b.server.ending.Load() == nil {
 			return
 		}
 	}
 }
 
+// endAsked ends the flows that somebody wants ended.
+func (b *balancer) endAsked() {
+	e := b.server.ending.Swap(nil)
+	if e == nil {
+		return
+	}
+	n := 0
+	for _, f := range b.table.flows {
+		if e.which(f.client, f.route.Server) {
+			b.end(f)
+			n++
+		}
+	}
+	e.ended <- n
+}
+
 // needsTending reports whether tend must be called before the owner waits.
 func (b *balancer) needsTending() bool {
-	return b.cfg != b.server.cfg.Load() || !b.armed && b.cfg.Idle > 0 && b.table.len() > 0
+	return b.cfg != b.server.cfg.Load() || b.server.ending.Load() != nil || !b.armed && b.cfg.Idle > 0 && b.table.len() > 0
 }
 
 // admit makes a flow for a client that has none; nil if no server takes it.

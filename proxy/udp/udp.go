@@ -21,6 +21,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -82,6 +83,8 @@ type Server struct {
 	cfg     atomic.Pointer[Config]
 	closing atomic.Bool
 	flows   atomic.Int64
+	asked   sync.Mutex // by End
+	ending  atomic.Pointer[ending]
 	addr    net.Addr
 	engine  engine
 	done    chan struct{}
@@ -143,6 +146,27 @@ func (s *Server) Flows() int { return int(s.flows.Load()) }
 func (s *Server) Reconfigure(c Config) {
 	s.cfg.Store(&c)
 	s.engine.wake()
+}
+
+// ending is a question to the reader: which flows are to end.
+type ending struct {
+	which func(client netip.AddrPort, srv *backend.Server) bool
+	ended chan int
+}
+
+// End ends the flows of which which says so, and returns how many they were.
+func (s *Server) End(which func(client netip.AddrPort, srv *backend.Server) bool) int {
+	s.asked.Lock()
+	defer s.asked.Unlock()
+	e := &ending{which, make(chan int, 1)}
+	s.ending.Store(e)
+	s.engine.wake()
+	select {
+	case n := <-e.ended:
+		return n
+	case <-s.done:
+		return 0
+	}
 }
 
 // Close ends all flows and closes the listening socket. It returns when nothing

@@ -139,6 +139,9 @@ func (e *explanation) clients() {
 		e.withoutCertificates()
 	}
 	used := map[int]string{e.ClientACL: "every client"}
+	if e.ClientACL != 0 && len(e.ACLs[e.ClientACL]) == 0 { // 0 is the default, and most often empty
+		e.warn("client_acl %d: access list %d has no entries, and so everybody passes", e.ClientACL, e.ClientACL)
+	}
 	for i, srv := range e.Servers {
 		if _, ok := used[srv.ACL]; !ok {
 			used[srv.ACL] = fmt.Sprintf("clients for server %d", i)

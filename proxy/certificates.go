@@ -373,6 +373,5 @@ func (p *Proxy) runKeepers() {
 	}
 	p.running.Go(func() { p.tarpit.run(p.alive) })
 	p.running.Go(func() { p.acme.run(p.alive, p.obtained) })
-	p.running.Go(func() { p.checker.run(p.alive) })
 	p.running.Go(p.watchLoop)
 }

@@ -19,16 +19,10 @@ func (c *Config) check() error {
 		return fmt.Errorf("UDP (-U) carries datagrams as they are: it goes with neither TLS (-E, --self-signed, --acme, --backend-tls) nor HTTP mode (-H)")
 	}
 	if c.DSRInterface != "" {
-		if err := c.checkHealth(); err != nil {
-			return err
-		}
 		if c.HTTP || c.hasTLS() {
 			return fmt.Errorf("direct server return (dsr_if) passes frames on as they are: it goes with neither TLS (-E, --self-signed, --acme) nor HTTP mode (-H)")
 		}
 		_, _, err := c.service()
-		return err
-	}
-	if err := c.checkHealth(); err != nil {
 		return err
 	}
 	if err := c.Limits.Check(); err != nil {

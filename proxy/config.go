@@ -116,8 +116,6 @@ type Config struct {
 	HSTS         HSTS     // what browsers are told about TLS
 	RemoveFields []string // of responses
 
-	Health Health // how servers are checked without a client
-
 	ProxyFrom []ProxySource // peers that say who their client is by the PROXY protocol; the first that fits counts
 	ProxyOut  int           // version of the PROXY header that servers are sent; 0: none
 
@@ -189,7 +187,6 @@ func DefaultConfig() Config {
 		PendingMax:       100,
 		Backlog:          500,
 		SocketMode:       -1,
-		Health:           defaultHealth(),
 		HTTP2:            true,
 		HTTP2Streams:     100,
 		Reuse:            true,

@@ -55,7 +55,6 @@ type Proxy struct {
 	traffic       atomic.Pointer[trafficlog.Log] // nil: nothing is recorded
 	idlers        *idlers
 	spares        *spares
-	checker       *checker
 	unintroduced  atomic.Uint64 // connections whose PROXY header was missing or malformed
 	dsr           *dsr.Balancer // nil: none
 	emergency     backend.State
@@ -79,7 +78,7 @@ type Proxy struct {
 func New(log *slog.Logger, level *slog.LevelVar) *Proxy {
 	p := &Proxy{log: log, level: level, config: DefaultConfig(), slots: newSlots()}
 	p.clients = backend.NewClients(p.config.ClientsMax)
-	p.idlers, p.spares, p.checker = newIdlers(p), newSpares(), newChecker(p)
+	p.idlers, p.spares = newIdlers(p), newSpares()
 	p.store, p.upstreamStore = certs.NewStore(), certs.NewStore()
 	p.revocation, p.staples = revoke.NewChecker(log), staple.NewKeeper(log)
 	p.acme, p.failures = newAuthority(log), newFailures(log)

@@ -18,7 +18,6 @@ type ServerStatus struct {
 	backend.Spec
 	Shown    string    // its address as a number, a Unix path, or "" where none was ever given
 	Since    time.Time // when it was blacklisted; the zero time if it is not
-	Down     bool      // checks have taken it out
 	Conns    int
 	Sent     uint64 // bytes to the server
 	Received uint64 // bytes from the server
@@ -35,10 +34,9 @@ func (d *Draft) ServerStatus() []ServerStatus {
 		}
 		state := d.proxy.states[i]
 		all[i].Conns, all[i].Sent, all[i].Received = state.Conns(), state.Sent(), state.Received()
-		if until := state.ShunnedUntil(); now.Before(until) {
-			all[i].Since = until.Add(-d.Blacklist)
+		if state.Shunned(now) {
+			all[i].Since = state.ShunnedUntil().Add(-d.Blacklist)
 		}
-		all[i].Down = state.Down()
 	}
 	return all
 }

@@ -25,11 +25,9 @@ type State struct {
 	received atomic.Uint64
 	shunned  atomic.Pointer[time.Time] // a pointer keeps the monotonic clock reading
 
-	down atomic.Bool
-
 	// Servers are busy on different processors; a cache line each keeps
 	// their counters from slowing one another down.
-	_ [28]byte
+	_ [32]byte
 }
 
 // Conns is the number of connections that hold a slot of this server now.
@@ -63,19 +61,8 @@ func (s *State) ShunnedUntil() time.Time {
 // Unshun takes the server off the blacklist.
 func (s *State) Unshun() { s.shunned.Store(nil) }
 
-// SetDown takes the server out, or brings it back: whoever checks servers has
-// found it so. The blacklist is something else, and ends by itself.
-func (s *State) SetDown(down bool) { s.down.Store(down) }
-
-// Down reports whether the server has been taken out.
-func (s *State) Down() bool { return s.down.Load() }
-
-// Shunned reports whether the server is on the blacklist at the given time, or
-// has been taken out.
+// Shunned reports whether the server is on the blacklist at the given time.
 func (s *State) Shunned(now time.Time) bool {
-	if s.down.Load() {
-		return true
-	}
 	until := s.shunned.Load()
 	return until != nil && now.Before(*until)
 }

@@ -225,7 +225,6 @@ func (w *writer) connections(c *proxy.Config) {
 		}
 	}
 	w.number("idlers", c.Idlers)
-	w.health(c)
 	w.on("dummy", c.Dummy)
 	w.on("keepalive", c.KeepAlive)
 	w.on("peek", c.Peek)

@@ -92,11 +92,6 @@ func (r random) settings(c *proxy.Config) {
 		c.HSTS = proxy.HSTS{MaxAge: time.Duration(1+r.IntN(99)) * time.Second, Subdomains: r.on(), Preload: r.on()}
 		c.RemoveFields = []string{"server", "x-powered-by"}
 	}
-	c.Health = proxy.Health{Kind: r.word("", "tcp", "tls"), Status: r.word("200", "200-399,404"), Host: r.word("", "a.example"),
-		Interval: r.seconds(1), Timeout: r.seconds(1), Rise: 1 + r.IntN(9), Fall: 1 + r.IntN(9)}
-	if r.on() {
-		c.Health.Kind, c.Health.Path = "http", "/health"
-	}
 	c.HTTP2, c.HTTP2Streams, c.Reuse = r.on(), 1+r.IntN(999), r.on()
 	c.AbortOnError, c.KeepAlive, c.TCPNoDelay = r.on(), r.on(), r.on()
 	c.Blacklist, c.Tracking, c.ConnectTimeout = r.seconds(0), r.seconds(0), r.seconds(1)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"edgepen/httpx"
@@ -186,10 +185,8 @@ func explainCheck(err error, c health.Config) error {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("timed out after %v", c.Timeout)
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		if errno, ok := errors.AsType[syscall.Errno](op.Err); ok {
-			return fmt.Errorf("%s: %s", op.Op, errno.Error())
-		}
+	if op, ok := err.(*net.OpError); ok {
+		return op.Err // without the address, which the log has beside it
 	}
 	return fmt.Errorf("%.500s", err.Error())
 }

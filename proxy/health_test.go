@@ -241,3 +241,31 @@ func closedPort(t *testing.T) *backend.Server {
 	addr := ln.Addr().(*net.TCPAddr).AddrPort()
 	return &backend.Server{State: new(backend.State), Spec: spec(t, addr.String()), Addrs: []netip.AddrPort{addr}}
 }
+
+// TestCloseEndsChecks: a check that waits for a silent server ends with the proxy, or with the server's place in the configuration, long before its time.
+func TestCloseEndsChecks(t *testing.T) {
+	for _, how := range []string{"close", "off"} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked, ended := make(chan struct{}), make(chan struct{})
+		serve(t, ln, func(c net.Conn) {
+			c.Read(make([]byte, 1)) //nolint:errcheck // the next one says
+			close(asked)
+			io.Copy(io.Discard, c) //nolint:errcheck // however it ends
+			close(ended)
+		})
+		p, _ := start(t, func(c *Config) {
+			c.Servers = []backend.Spec{spec(t, ln.Addr().String())}
+			c.Health.Kind, c.Health.Path, c.Health.Interval, c.Health.Timeout = health.HTTP, "/", time.Hour, time.Hour
+		})
+		wait(t, "the check", asked)
+		if how == "close" {
+			closes(t, p)
+		} else {
+			update(t, p, func(c *Config) { c.Health.Kind = health.Off })
+		}
+		wait(t, "the end of the check's connection", ended)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"edgepen/certs/acme"
 	"edgepen/certs/revoke"
 	"edgepen/proxy/backend"
+	"edgepen/proxy/health"
 	"edgepen/proxy/limit"
 	"edgepen/tls"
 	"edgepen/tls/upstream"
@@ -88,6 +89,7 @@ type Config struct {
 	ClientACL  int // list that is asked of every client
 	ControlACL int // list that is asked of every control connection
 
+	Health         health.Config // how servers are checked before a client meets them
 	Blacklist      time.Duration // how long a failed server is left alone
 	Tracking       time.Duration // how long a client is remembered; 0: for ever
 	ConnectTimeout time.Duration
@@ -180,6 +182,7 @@ func DefaultConfig() Config {
 	return Config{
 		ACLs:             map[int]acl.List{},
 		Blacklist:        30 * time.Second,
+		Health:           health.Defaults(),
 		ConnectTimeout:   5 * time.Second,
 		IdleTimeout:      ByMode,
 		ClientsMax:       2048,

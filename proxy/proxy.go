@@ -22,6 +22,7 @@ import (
 	"edgepen/geo"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/dsr"
+	"edgepen/proxy/health"
 	"edgepen/proxy/limit"
 	"edgepen/proxy/trafficlog"
 	"edgepen/tls"
@@ -49,6 +50,7 @@ type Proxy struct {
 	tarpit        *tarpit
 	denials       [reasons]atomic.Uint64 // clients denied, by reason
 	failures      *failures
+	health        *health.Keeper
 	clients       *backend.Clients
 	slots         *slots
 	rotor         backend.Rotor
@@ -83,6 +85,7 @@ func New(log *slog.Logger, level *slog.LevelVar) *Proxy {
 	p.revocation, p.staples = revoke.NewChecker(log), staple.NewKeeper(log)
 	p.acme, p.failures = newAuthority(log), newFailures(log)
 	p.limits, p.budget, p.tarpit = limit.New(limit.Config{}, time.Now()), limit.NewBudget(limit.Config{}), new(tarpit)
+	p.health = health.New(log, p.probe)
 	p.routeStates = map[string]*backend.State{}
 	p.alive, p.die = context.WithCancel(context.Background())
 	p.staying, p.leave = context.WithCancel(p.alive)
@@ -213,6 +216,7 @@ func (p *Proxy) openNew(c Config, next *snapshot, again bool) (traffic *trafficl
 func (p *Proxy) publish(s *snapshot) {
 	old := p.now.Swap(s)
 	p.keepCertificates(s)
+	p.health.Use(s.healthTargets(), s.Health)
 	if old != nil && !slices.Equal(old.DeniedCerts, s.DeniedCerts) {
 		p.endDenied()
 	}

@@ -21,6 +21,7 @@ type ServerStatus struct {
 	Conns    int
 	Sent     uint64 // bytes to the server
 	Received uint64 // bytes from the server
+	Health   string // what health checks have found: up, down or unknown; "": there are none
 }
 
 // ServerStatus describes all server slots of the edited configuration.
@@ -28,7 +29,7 @@ func (d *Draft) ServerStatus() []ServerStatus {
 	all := make([]ServerStatus, len(d.Servers))
 	now := time.Now()
 	for i, spec := range d.Servers {
-		all[i] = ServerStatus{Spec: spec, Shown: d.shownAddress(i)}
+		all[i] = ServerStatus{Spec: spec, Shown: d.shownAddress(i), Health: d.healthWord(i)}
 		if i >= len(d.proxy.states) {
 			continue
 		}
@@ -170,7 +171,7 @@ func (d *Draft) Report() *status.Report {
 	r := &status.Report{Time: now, Current: d.proxy.rotor.Last(), ClientsMax: d.ClientsMax, ConnMax: d.ConnMax, Databases: d.Databases()}
 	for _, s := range d.ServerStatus() {
 		r.Servers = append(r.Servers, status.Server{Address: s.Shown, Blacklisted: s.Since, Port: int(s.Port), Conns: s.Conns,
-			Max: s.Max, Hard: s.Hard, Weight: s.Weight, Prio: s.Prio, Sent: s.Sent, Received: s.Received})
+			Max: s.Max, Hard: s.Hard, Weight: s.Weight, Prio: s.Prio, Sent: s.Sent, Received: s.Received, Health: s.Health})
 	}
 	for i, c := range d.proxy.clients.Recent(now, math.MaxInt64) {
 		if d.Tracking == 0 || c.Age < d.Tracking {

@@ -74,6 +74,13 @@ func (o *options) serverFlags() []flag {
 		o.toggle("W", "weight", "weight", groupServers, "by weight"),
 		o.toggle("", "prio", "prio", groupServers, "by priority"),
 		o.toggle("s", "stubborn", "stubborn", groupServers, "no failover: the first choice or nothing"),
+		o.setting("", "health-check", "tcp|tls|http,PATH", "health_check", groupServers, "check servers, so that no client meets one that is down"),
+		o.setting("", "health-interval", "SECONDS", "health_interval", groupServers, "how often [5]"),
+		o.setting("", "health-timeout", "SECONDS", "health_timeout", groupServers, "how long a check may take [2]"),
+		o.setting("", "health-rise", "N", "health_rise", groupServers, "good checks in a row that bring a server up [2]"),
+		o.setting("", "health-fall", "N", "health_fall", groupServers, "failed checks in a row that take a server down [3]"),
+		o.setting("", "health-status", "N[-M],…", "health_status", groupServers, "statuses that are good [200-399]"),
+		o.setting("", "health-host", "NAME", "health_host", groupServers, "Host that checks ask for [the server's name]"),
 		text("e", "emergency", "HOST[:PORT]", groupServers, "server for when no other is left", &o.emergency),
 		text("B", "abuse", "HOST[:PORT]", groupServers, "server for clients that client_acl denies", &o.abuse),
 	}

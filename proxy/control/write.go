@@ -224,6 +224,7 @@ func (w *writer) connections(c *proxy.Config) {
 			w.command(extra.name, extra.spec.String())
 		}
 	}
+	w.health(&c.Health)
 	w.number("idlers", c.Idlers)
 	w.on("dummy", c.Dummy)
 	w.on("keepalive", c.KeepAlive)

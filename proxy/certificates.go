@@ -366,13 +366,12 @@ func (s *snapshot) checkServerNames() error {
 	return nil
 }
 
-// runKeepers starts what looks after certificates in the background.
+// runKeepers starts what looks after certificates and servers in the background.
 func (p *Proxy) runKeepers() {
-	for _, run := range []func(context.Context){p.revocation.Run, p.staples.Run} {
+	for _, run := range []func(context.Context){p.revocation.Run, p.staples.Run, p.health.Run} {
 		p.running.Go(func() { run(p.alive) })
 	}
 	p.running.Go(func() { p.tarpit.run(p.alive) })
 	p.running.Go(func() { p.acme.run(p.alive, p.obtained) })
-	p.running.Go(func() { p.checker.run(p.alive) })
 	p.running.Go(p.watchLoop)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"edgepen/acl"
+	"edgepen/proxy/health"
 	"edgepen/tls/upstream"
 )
 
@@ -15,20 +16,17 @@ func (c *Config) check() error {
 	if (c.UDP || c.DSRInterface != "") && (len(c.ProxyFrom) > 0 || c.ProxyOut > 0) {
 		return errors.New("PROXY headers (--proxy-protocol, --proxy-out) are for connections: they go with neither UDP (-U) nor direct server return (dsr_if)")
 	}
+	if (c.UDP || c.DSRInterface != "") && c.Health.Kind != health.Off {
+		return errors.New("health checks (health_check) make connections to the servers: they go with neither UDP (-U) nor direct server return (dsr_if)")
+	}
 	if c.UDP && (c.HTTP || c.hasTLS() || c.Upstream.On) {
 		return fmt.Errorf("UDP (-U) carries datagrams as they are: it goes with neither TLS (-E, --self-signed, --acme, --backend-tls) nor HTTP mode (-H)")
 	}
 	if c.DSRInterface != "" {
-		if err := c.checkHealth(); err != nil {
-			return err
-		}
 		if c.HTTP || c.hasTLS() {
 			return fmt.Errorf("direct server return (dsr_if) passes frames on as they are: it goes with neither TLS (-E, --self-signed, --acme) nor HTTP mode (-H)")
 		}
 		_, _, err := c.service()
-		return err
-	}
-	if err := c.checkHealth(); err != nil {
 		return err
 	}
 	if err := c.Limits.Check(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"edgepen/certs/certtest"
 	"edgepen/certs/revoke"
 	"edgepen/proxy/backend"
+	"edgepen/proxy/health"
 )
 
 func entries(t *testing.T, lines ...string) (l acl.List) {
@@ -43,6 +44,8 @@ func TestCheck(t *testing.T) {
 		{"a Unix socket sent away", func(c *Config) { cert(c); c.Listeners = []Listener{secure, {Address: "/run/x", TLS: Redirect}} }, "a Unix socket cannot"},
 		{"datagrams and ACME", func(c *Config) { c.UDP = true; c.ACME.Names = []string{"a.example"} }, "UDP"},
 		{"datagrams and TLS to the servers", func(c *Config) { c.UDP = true; c.Upstream.On = true }, "UDP"},
+		{"datagrams and health checks", func(c *Config) { c.UDP, c.Health.Kind = true, health.TCP }, "health checks (health_check)"},
+		{"frames and health checks", func(c *Config) { c.DSRInterface, c.Health.Kind = "eth0", health.TCP }, "health checks (health_check)"},
 		{"TLS to the servers that is not on", func(c *Config) { c.Upstream.CAFile = "ca.pem" }, "without --backend-tls"},
 		{"a key alone", func(c *Config) { c.Certificates.Keys = []string{"k.pem"} }, "a key (k.pem) without a certificate"},
 		{"revocation lists alone", func(c *Config) { c.Certificates.CRLs = []string{"x.crl"} }, "revocation lists"},

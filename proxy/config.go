@@ -11,6 +11,7 @@ import (
 	"edgepen/certs/acme"
 	"edgepen/certs/revoke"
 	"edgepen/proxy/backend"
+	"edgepen/proxy/health"
 	"edgepen/proxy/limit"
 	"edgepen/tls"
 	"edgepen/tls/upstream"
@@ -88,6 +89,7 @@ type Config struct {
 	ClientACL  int // list that is asked of every client
 	ControlACL int // list that is asked of every control connection
 
+	Health         health.Config // how servers are checked before a client meets them
 	Blacklist      time.Duration // how long a failed server is left alone
 	Tracking       time.Duration // how long a client is remembered; 0: for ever
 	ConnectTimeout time.Duration
@@ -115,8 +117,6 @@ type Config struct {
 	RequestsMax  int      // of a client's connection in HTTP/1.1; 0: any number
 	HSTS         HSTS     // what browsers are told about TLS
 	RemoveFields []string // of responses
-
-	Health Health // how servers are checked without a client
 
 	ProxyFrom []ProxySource // peers that say who their client is by the PROXY protocol; the first that fits counts
 	ProxyOut  int           // version of the PROXY header that servers are sent; 0: none
@@ -182,6 +182,7 @@ func DefaultConfig() Config {
 	return Config{
 		ACLs:             map[int]acl.List{},
 		Blacklist:        30 * time.Second,
+		Health:           health.Defaults(),
 		ConnectTimeout:   5 * time.Second,
 		IdleTimeout:      ByMode,
 		ClientsMax:       2048,
@@ -189,7 +190,6 @@ func DefaultConfig() Config {
 		PendingMax:       100,
 		Backlog:          500,
 		SocketMode:       -1,
-		Health:           defaultHealth(),
 		HTTP2:            true,
 		HTTP2Streams:     100,
 		Reuse:            true,

@@ -5,287 +5,229 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
-	"sync"
+	"strconv"
+	"strings"
 	"time"
 
 	"edgepen/httpx"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/health"
 	"edgepen/proxy/proxyproto"
-	"edgepen/proxy/relay"
+	"edgepen/tls/upstream"
 )
 
-// Health is how servers are checked without a client.
-type Health struct {
-	Kind     string // "": they are not; tcp: they take a connection; tls: and do a handshake; http: and answer
-	Path     string // with http: what is asked for
-	Host     string // with http: of the request; "": the server's name
-	Status   string // with http: the codes that are good, as health.ParseStatuses reads them
-	Interval time.Duration
-	Timeout  time.Duration
-	Rise     int // good checks that bring a server back
-	Fall     int // bad checks that take it out
-}
-
-func defaultHealth() Health {
-	return Health{Status: "200-399", Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}
-}
-
-// checksAtOnce bounds the connections that checks make.
-const checksAtOnce = 64
-
-// checker looks after the servers' health. What it finds stands in their states.
-type checker struct {
-	p *Proxy
-
-	mu    sync.Mutex
-	known map[*backend.State]*checked
-}
-
-type checked struct {
-	health.State
-	server *backend.Server
-}
-
-func newChecker(p *Proxy) *checker { return &checker{p: p, known: map[*backend.State]*checked{}} }
-
-// run checks all servers every health_interval, give or take a tenth so that many proxies do not check at once, until the proxy closes.
-func (k *checker) run(ctx context.Context) {
-	const pause = time.Second // how soon a change of the settings is noticed
-	t := time.NewTimer(0)
-	defer t.Stop()
-	next, before := time.Time{}, Health{}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-		snap := k.p.now.Load()
-		h := snap.Health
-		if h.Kind == "" || h != before {
-			next, before = time.Time{}, h
-			k.forget(h.Kind == "")
-		}
-		if now := time.Now(); h.Kind != "" && !now.Before(next) {
-			next = now.Add(h.Interval*9/10 + rand.N(h.Interval/5+1))
-			k.round(ctx, snap)
-		}
-		t.Reset(min(pause, max(time.Until(next), 10*time.Millisecond)))
+// healthTargets is the servers that health checks look after. The emergency and the abuse server are not among them: there is nobody to be tried in
+// their place. Those of routes are asked for a connection only, since what is spoken with them is the clients' affair.
+func (s *snapshot) healthTargets() (all []health.Target) {
+	if s.Health.Kind == health.Off {
+		return nil
 	}
-}
-
-// forget brings all servers up, where nobody checks them any more.
-func (k *checker) forget(all bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !all {
-		return
-	}
-	for state := range k.known {
-		state.SetDown(false)
-	}
-	clear(k.known)
-}
-
-// round checks each server once.
-func (k *checker) round(ctx context.Context, snap *snapshot) {
-	places := make(chan struct{}, checksAtOnce)
-	var all sync.WaitGroup
-	for _, srv := range snap.set.Servers {
-		if srv.Port == 0 && !srv.IsUnix() {
-			continue
-		}
-		places <- struct{}{}
-		all.Go(func() {
-			begun := time.Now()
-			err := k.check(snap, srv)
-			if ctx.Err() == nil {
-				k.note(snap, srv, err, time.Since(begun))
+	add := func(set *backend.Set, connectOnly bool) {
+		for _, srv := range set.Servers {
+			if srv.Port != 0 && srv.Address != "" {
+				all = append(all, health.Target{Server: srv, ConnectOnly: connectOnly})
 			}
-			<-places
-		})
-	}
-	all.Wait()
-	k.prune(snap)
-}
-
-// prune forgets servers that are gone.
-func (k *checker) prune(snap *snapshot) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	there := map[*backend.State]bool{}
-	for _, srv := range snap.set.Servers {
-		there[srv.State] = true
-	}
-	for state := range k.known {
-		if !there[state] {
-			delete(k.known, state)
 		}
 	}
-}
-
-// note takes a result down. A server at another address is another server.
-func (k *checker) note(snap *snapshot, srv *backend.Server, err error, took time.Duration) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	s := k.known[srv.State]
-	if s == nil || s.server.Address != srv.Address || s.server.Port != srv.Port {
-		s = &checked{}
-		k.known[srv.State] = s
-		srv.SetDown(false)
-	}
-	s.server = srv
-	why := ""
-	if err != nil {
-		why = err.Error()
-	}
-	if !s.Note(why, took, time.Now(), health.Rule{Rise: snap.Health.Rise, Fall: snap.Health.Fall}) {
-		return
-	}
-	srv.SetDown(s.Down)
-	if s.Down {
-		k.p.log.Warn("server is down", "server", srv.Address, "port", srv.Port, "check", snap.Health.Kind, "why", why)
-	} else {
-		k.p.log.Warn("server is up again", "server", srv.Address, "port", srv.Port, "check", snap.Health.Kind)
-	}
-}
-
-// check asks a server for its health. It takes none of the server's places.
-func (k *checker) check(snap *snapshot, srv *backend.Server) error {
-	by := time.Now().Add(snap.Health.Timeout)
-	sock, err := k.p.dial(srv, dialFrom{source: snap.Source}, snap.Health.Timeout)
-	if err != nil {
-		return plainly(err)
-	}
-	defer sock.Close()
-	if err := sock.SetDeadline(by); err != nil {
-		return plainly(err)
-	}
-	if snap.ProxyOut > 0 { // the connection is our own
-		head, err := proxyproto.Format(snap.ProxyOut, proxyproto.Header{})
-		if err == nil {
-			_, err = sock.Write(head)
-		}
-		if err != nil {
-			return plainly(err)
-		}
-	}
-	var conn net.Conn = sock
-	if snap.Health.Kind != "tcp" && snap.upstream != nil {
-		ctx, cancel := context.WithDeadline(k.p.alive, by)
-		defer cancel()
-		t, err := snap.upstream.Handshake(ctx, sock, srv.Address)
-		if err != nil {
-			return plainly(err)
-		}
-		conn = relay.NewStream(sock, t).Conn()
-	}
-	if snap.Health.Kind != "http" {
-		return nil
-	}
-	return ask(conn, &snap.Health, srv, snap.HeadMax)
-}
-
-// ask sends a request, and reads the head of the answer.
-func ask(conn net.Conn, h *Health, srv *backend.Server, headMax int) error {
-	host := h.Host
-	if host == "" && !srv.IsUnix() {
-		host = hostOf(srv.Address)
-	}
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: edgepen-health\r\nConnection: close\r\n\r\n", h.Path, host); err != nil {
-		return plainly(err)
-	}
-	good, err := health.ParseStatuses(h.Status)
-	if err != nil {
-		return err
-	}
-	var r httpx.Response
-	var head []byte
-	part := make([]byte, 4096)
-	for {
-		n, err := conn.Read(part)
-		head = append(head, part[:n]...)
-		length, bad := r.Parse(head, headMax, false)
-		switch {
-		case bad != nil:
-			return fmt.Errorf("its answer cannot be used: %v", bad)
-		case length > 0 && r.Interim():
-			head = head[length:]
-			r.Reset()
-		case length > 0 && good.Good(r.Status):
-			return nil
-		case length > 0:
-			return fmt.Errorf("status %d", r.Status)
-		}
-		if err != nil {
-			return plainly(err)
-		}
-	}
-}
-
-// hostOf is an address as Host wants it.
-func hostOf(address string) string {
-	for _, ch := range address {
-		if ch == ':' {
-			return "[" + address + "]"
-		}
-	}
-	return address
-}
-
-// plainly puts what usually goes wrong into words.
-func plainly(err error) error {
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		return errors.New("it took too long")
-	case errors.Is(err, io.EOF):
-		return errors.New("it closed the connection without an answer")
-	}
-	return err
-}
-
-// ServerHealth is what checks have found of a server.
-type ServerHealth struct {
-	Server *backend.Server
-	Known  bool // it has been checked
-	health.State
-}
-
-// Health lists what checks have found of the servers that there are.
-func (d *Draft) ServersHealth() []ServerHealth {
-	snap, k := d.proxy.now.Load(), d.proxy.checker
-	if snap == nil {
-		return nil
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	var all []ServerHealth
-	for _, srv := range snap.set.Servers {
-		if srv.Port == 0 && !srv.IsUnix() {
-			continue
-		}
-		one := ServerHealth{Server: srv}
-		if s := k.known[srv.State]; s != nil {
-			one.Known, one.State = true, s.State
-		}
-		all = append(all, one)
+	add(s.set, false)
+	for _, set := range s.routes {
+		add(set, true)
 	}
 	return all
 }
 
-// checkHealth finds what checks cannot be.
-func (c *Config) checkHealth() error {
-	switch {
-	case c.Health.Kind == "":
-		return nil
-	case c.UDP || c.DSRInterface != "":
-		return errors.New("health_check makes connections: it goes with neither UDP (-U) nor direct server return (dsr_if)")
-	case c.Health.Kind == "tls" && !c.Upstream.On:
-		return errors.New("health_check tls does the handshake of --backend-tls, which is not set")
+// probe is a health check: what a connection for a client does up to its first request, and that request. It takes no place of the server's, nor
+// one among the connections.
+func (p *Proxy) probe(ctx context.Context, t health.Target, c health.Config) (said string, err error) {
+	snap := p.now.Load()
+	conn, err := dialCheck(ctx, t.Server, snap)
+	if err == nil {
+		defer conn.Close() //nolint:errcheck // what it says comes too late to matter
+		stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+		defer stop()
+		said, err = converse(ctx, conn, t, c, snap)
 	}
-	return nil
+	return said, explainCheck(err, c)
+}
+
+// dialCheck connects to a server for a check as for a client, and where servers are told of clients by a PROXY header, says that there is none.
+func dialCheck(ctx context.Context, srv *backend.Server, snap *snapshot) (net.Conn, error) {
+	conn, err := dialAny(ctx, srv, dialFrom{source: snap.Source})
+	if err != nil || snap.ProxyOut == 0 {
+		return conn, err
+	}
+	head, err := proxyproto.Format(snap.ProxyOut, proxyproto.Header{}) // UNKNOWN, or LOCAL
+	if err == nil {
+		by, _ := ctx.Deadline()
+		conn.SetWriteDeadline(by) //nolint:errcheck // then the write says so
+		_, err = conn.Write(head)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// converse does the rest of a check on a connection.
+func converse(ctx context.Context, conn net.Conn, t health.Target, c health.Config, snap *snapshot) (said string, err error) {
+	if t.ConnectOnly || c.Kind == health.TCP {
+		return "connected", nil
+	}
+	client, err := tlsForChecks(c, snap)
+	if err != nil {
+		return "", err
+	}
+	if client != nil {
+		secure, err := client.Handshake(ctx, conn, t.Server.Address)
+		if err != nil {
+			return "", err
+		}
+		defer secure.Close() //nolint:errcheck // as above
+		conn = secure
+	}
+	if c.Kind == health.TLS {
+		return "handshake done", nil
+	}
+	return askStatus(conn, checkRequest(t.Server, c, client != nil), &c.Statuses, snap.HeadMax)
+}
+
+// tlsForChecks does the handshakes of checks, whole ones each time; nil: none. Where we ourselves speak no TLS with the servers, but our clients do, it
+// is for these to verify.
+func tlsForChecks(c health.Config, snap *snapshot) (*upstream.Client, error) {
+	switch {
+	case snap.upstream != nil:
+		return snap.upstream.Fresh(), nil
+	case c.Kind == health.TLS:
+		client, err := upstream.New(upstream.Options{SkipVerify: true}, upstream.Material{})
+		return client.Fresh(), err
+	}
+	return nil, nil
+}
+
+// checkRequest is the request of a check.
+func checkRequest(srv *backend.Server, c health.Config, secure bool) string {
+	host := c.Host
+	if host == "" {
+		host = hostOf(srv, secure)
+	}
+	return "GET " + c.Path + " HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: pen-health-check\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+}
+
+// hostOf is a server's name as browsers put it into Host.
+func hostOf(srv *backend.Server, secure bool) string {
+	usual := uint16(80)
+	if secure {
+		usual = 443
+	}
+	switch {
+	case srv.IsUnix():
+		return "localhost"
+	case srv.Port != usual:
+		return net.JoinHostPort(srv.Address, strconv.Itoa(int(srv.Port)))
+	case strings.Contains(srv.Address, ":"):
+		return "[" + srv.Address + "]"
+	}
+	return srv.Address
+}
+
+// askStatus sends a request and reads the head of the answer, of limit bytes at most with all interim ones before it.
+func askStatus(conn net.Conn, request string, good *health.Statuses, limit int) (said string, err error) {
+	if _, err := io.WriteString(conn, request); err != nil {
+		return "", err
+	}
+	var head httpx.Response
+	b, from := make([]byte, 0, 4096), 0
+	for {
+		n, err := head.Parse(b[from:], limit-from, false)
+		switch {
+		case err != nil:
+			return "", fmt.Errorf("its answer cannot be read: %w", err)
+		case n > 0 && head.Interim():
+			from += n
+			head.Reset()
+			continue
+		case n > 0 && good.Has(head.Status):
+			return fmt.Sprintf("status %d", head.Status), nil
+		case n > 0:
+			return "", fmt.Errorf("status %d, expected %s", head.Status, good)
+		}
+		if b, err = readMore(conn, b); err != nil {
+			return "", err
+		}
+	}
+}
+
+// readMore appends what one read brings.
+func readMore(conn net.Conn, b []byte) ([]byte, error) {
+	if len(b) == cap(b) {
+		b = append(b, make([]byte, len(b))...)[:len(b)]
+	}
+	n, err := conn.Read(b[len(b):cap(b)])
+	if n > 0 {
+		return b[:len(b)+n], nil
+	}
+	if errors.Is(err, io.EOF) {
+		err = errors.New("it closed the connection without an answer")
+	}
+	return b, err
+}
+
+// explainCheck says of what failed whose fault it is, and in the case of silence how long it was waited for.
+func explainCheck(err error, c health.Config) error {
+	switch {
+	case err == nil:
+		return nil
+	case ourFault(err):
+		return fmt.Errorf("%w: %.500s", health.ErrUnasked, err.Error())
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("timed out after %v", c.Timeout)
+	}
+	if op, ok := err.(*net.OpError); ok {
+		return op.Err // without the address, which the log has beside it
+	}
+	return fmt.Errorf("%.500s", err.Error())
+}
+
+// ServerHealth is what checks have found out about a server.
+type ServerHealth struct {
+	backend.Spec
+	Route string // whose server it is; "": one of the table
+	Slot  int    // its number there
+	health.Report
+	Watched bool // it is looked after
+}
+
+// HealthStatus lists what checks have found out, the servers of the table first.
+func (d *Draft) HealthStatus() (all []ServerHealth) {
+	s := d.proxy.now.Load()
+	if s == nil {
+		return nil
+	}
+	add := func(route string, set *backend.Set) {
+		for i, srv := range set.Servers {
+			one := ServerHealth{Spec: srv.Spec, Route: route, Slot: i}
+			one.Report, one.Watched = d.proxy.health.Report(srv)
+			all = append(all, one)
+		}
+	}
+	add("", s.set)
+	for _, route := range s.Routes {
+		add(route.Name, s.routes[route.Name])
+	}
+	return all
+}
+
+// healthWord is what checks have found out about a slot in a word; "": nothing is known, or asked.
+func (d *Draft) healthWord(slot int) string {
+	s := d.proxy.now.Load()
+	if s == nil || slot >= len(s.set.Servers) {
+		return ""
+	}
+	if r, ok := d.proxy.health.Report(s.set.Servers[slot]); ok {
+		return r.String()
+	}
+	return ""
 }

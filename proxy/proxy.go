@@ -22,6 +22,7 @@ import (
 	"edgepen/geo"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/dsr"
+	"edgepen/proxy/health"
 	"edgepen/proxy/limit"
 	"edgepen/proxy/trafficlog"
 	"edgepen/tls"
@@ -49,13 +50,13 @@ type Proxy struct {
 	tarpit        *tarpit
 	denials       [reasons]atomic.Uint64 // clients denied, by reason
 	failures      *failures
+	health        *health.Keeper
 	clients       *backend.Clients
 	slots         *slots
 	rotor         backend.Rotor
 	traffic       atomic.Pointer[trafficlog.Log] // nil: nothing is recorded
 	idlers        *idlers
 	spares        *spares
-	checker       *checker
 	unintroduced  atomic.Uint64 // connections whose PROXY header was missing or malformed
 	dsr           *dsr.Balancer // nil: none
 	emergency     backend.State
@@ -79,11 +80,12 @@ type Proxy struct {
 func New(log *slog.Logger, level *slog.LevelVar) *Proxy {
 	p := &Proxy{log: log, level: level, config: DefaultConfig(), slots: newSlots()}
 	p.clients = backend.NewClients(p.config.ClientsMax)
-	p.idlers, p.spares, p.checker = newIdlers(p), newSpares(), newChecker(p)
+	p.idlers, p.spares = newIdlers(p), newSpares()
 	p.store, p.upstreamStore = certs.NewStore(), certs.NewStore()
 	p.revocation, p.staples = revoke.NewChecker(log), staple.NewKeeper(log)
 	p.acme, p.failures = newAuthority(log), newFailures(log)
 	p.limits, p.budget, p.tarpit = limit.New(limit.Config{}, time.Now()), limit.NewBudget(limit.Config{}), new(tarpit)
+	p.health = health.New(log, p.probe)
 	p.routeStates = map[string]*backend.State{}
 	p.alive, p.die = context.WithCancel(context.Background())
 	p.staying, p.leave = context.WithCancel(p.alive)
@@ -214,6 +216,7 @@ func (p *Proxy) openNew(c Config, next *snapshot, again bool) (traffic *trafficl
 func (p *Proxy) publish(s *snapshot) {
 	old := p.now.Swap(s)
 	p.keepCertificates(s)
+	p.health.Use(s.healthTargets(), s.Health)
 	if old != nil && !slices.Equal(old.DeniedCerts, s.DeniedCerts) {
 		p.endDenied()
 	}

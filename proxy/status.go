@@ -18,10 +18,10 @@ type ServerStatus struct {
 	backend.Spec
 	Shown    string    // its address as a number, a Unix path, or "" where none was ever given
 	Since    time.Time // when it was blacklisted; the zero time if it is not
-	Down     bool      // checks have taken it out
 	Conns    int
 	Sent     uint64 // bytes to the server
 	Received uint64 // bytes from the server
+	Health   string // what health checks have found: up, down or unknown; "": there are none
 }
 
 // ServerStatus describes all server slots of the edited configuration.
@@ -29,16 +29,15 @@ func (d *Draft) ServerStatus() []ServerStatus {
 	all := make([]ServerStatus, len(d.Servers))
 	now := time.Now()
 	for i, spec := range d.Servers {
-		all[i] = ServerStatus{Spec: spec, Shown: d.shownAddress(i)}
+		all[i] = ServerStatus{Spec: spec, Shown: d.shownAddress(i), Health: d.healthWord(i)}
 		if i >= len(d.proxy.states) {
 			continue
 		}
 		state := d.proxy.states[i]
 		all[i].Conns, all[i].Sent, all[i].Received = state.Conns(), state.Sent(), state.Received()
-		if until := state.ShunnedUntil(); now.Before(until) {
-			all[i].Since = until.Add(-d.Blacklist)
+		if state.Shunned(now) {
+			all[i].Since = state.ShunnedUntil().Add(-d.Blacklist)
 		}
-		all[i].Down = state.Down()
 	}
 	return all
 }
@@ -172,7 +171,7 @@ func (d *Draft) Report() *status.Report {
 	r := &status.Report{Time: now, Current: d.proxy.rotor.Last(), ClientsMax: d.ClientsMax, ConnMax: d.ConnMax, Databases: d.Databases()}
 	for _, s := range d.ServerStatus() {
 		r.Servers = append(r.Servers, status.Server{Address: s.Shown, Blacklisted: s.Since, Port: int(s.Port), Conns: s.Conns,
-			Max: s.Max, Hard: s.Hard, Weight: s.Weight, Prio: s.Prio, Sent: s.Sent, Received: s.Received})
+			Max: s.Max, Hard: s.Hard, Weight: s.Weight, Prio: s.Prio, Sent: s.Sent, Received: s.Received, Health: s.Health})
 	}
 	for i, c := range d.proxy.clients.Recent(now, math.MaxInt64) {
 		if d.Tracking == 0 || c.Age < d.Tracking {

@@ -33,6 +33,7 @@ type backendServer struct {
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 	log   *os.File
+	turn  int // of the statuses of /turns
 }
 
 // servers starts HTTP servers: servers NAME=[tls:]PORT|/path/to/socket|HOST:PORT… See answer for what they say, and withTLS for
@@ -224,6 +225,12 @@ func (b *backendServer) answer(w http.ResponseWriter, r *http.Request) {
 	case "status": // an answer with that status
 		w.Header().Set("Etag", `"x"`)
 		w.WriteHeader(n)
+	case "health": // 200, or 503 while there is a file NAME.ill
+		if _, err := os.Stat(filepath.Join(b.dir, b.name+".ill")); err == nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	case "turns": // answers with these statuses in turn, as in /turns/200,503
+		b.inTurn(w, strings.Split(arg, ","))
 	case "reject": // an answer that does not wait for the body
 		w.Header().Set("Connection", "close")
 		http.Error(w, "too much", http.StatusRequestEntityTooLarge)
@@ -247,6 +254,14 @@ func (b *backendServer) answer(w http.ResponseWriter, r *http.Request) {
 	default:
 		fmt.Fprintf(w, "%s %s %s\n", b.name, r.Method, r.RequestURI)
 	}
+}
+
+func (b *backendServer) inTurn(w http.ResponseWriter, statuses []string) {
+	b.mu.Lock()
+	n, _ := strconv.Atoi(statuses[b.turn%len(statuses)])
+	b.turn++
+	b.mu.Unlock()
+	w.WriteHeader(n)
 }
 
 func (b *backendServer) gate(w http.ResponseWriter, name string) {

@@ -16,16 +16,15 @@ import (
 	"time"
 )
 
-// State is what outlives configurations for one server slot: its counters and
-// its place on the blacklist. The zero State is ready to use, all methods may
+// State is what outlives configurations for one server slot: its counters, its
+// place on the blacklist, and whether it is down by health checks. The zero State is ready to use, all methods may
 // be called at the same time, and a State must not be copied.
 type State struct {
 	conns    atomic.Int64
 	sent     atomic.Uint64
 	received atomic.Uint64
 	shunned  atomic.Pointer[time.Time] // a pointer keeps the monotonic clock reading
-
-	down atomic.Bool
+	down     atomic.Bool
 
 	// Servers are busy on different processors; a cache line each keeps
 	// their counters from slowing one another down.
@@ -63,22 +62,21 @@ func (s *State) ShunnedUntil() time.Time {
 // Unshun takes the server off the blacklist.
 func (s *State) Unshun() { s.shunned.Store(nil) }
 
-// SetDown takes the server out, or brings it back: whoever checks servers has
-// found it so. The blacklist is something else, and ends by itself.
-func (s *State) SetDown(down bool) { s.down.Store(down) }
-
-// Down reports whether the server has been taken out.
-func (s *State) Down() bool { return s.down.Load() }
-
-// Shunned reports whether the server is on the blacklist at the given time, or
-// has been taken out.
+// Shunned reports whether the server is on the blacklist at the given time.
 func (s *State) Shunned(now time.Time) bool {
-	if s.down.Load() {
-		return true
-	}
 	until := s.shunned.Load()
 	return until != nil && now.Before(*until)
 }
+
+// SetDown says whether health checks have found the server down. That is apart
+// from the blacklist: neither ends the other.
+func (s *State) SetDown(down bool) { s.down.Store(down) }
+
+// Down reports whether health checks have found the server down.
+func (s *State) Down() bool { return s.down.Load() }
+
+// out reports whether the server is to be left alone at the given time.
+func (s *State) out(now time.Time) bool { return s.down.Load() || s.Shunned(now) }
 
 // Server is one slot of a [Set]. It is immutable but for its State, which it
 // shares with the same slot of earlier and later Sets.

@@ -98,8 +98,8 @@ type Request struct {
 // Candidates yields the servers to try, in order and each once: the first
 // choice, then unless stubborn the servers that follow it, wrapping, then the
 // emergency server. A denied client gets the abuse server or nothing. Servers
-// that have no port, are blacklisted, or whose access list denies the client
-// are left out as the iteration reaches them; whether a server is full is for
+// that have no port, are blacklisted or down, or whose access list denies the
+// client are left out as the iteration reaches them; whether a server is full is for
 // [Server.Acquire] to say.
 //
 // It changes nothing but the Rotor's position, and that only when round robin
@@ -146,8 +146,8 @@ func (s *Set) from(first *Server, r *Request, yield func(*Server) bool) bool {
 }
 
 // choose makes the first choice; nil if there is none, and then there is no
-// failover either. Observed: the choice looks at the blacklist, in hash and
-// tracking not even at that; a chosen server that has no port or whose list
+// failover either. Observed: the choice looks at the blacklist, and so at
+// who is down, in hash and tracking not even at that; a chosen server that has no port or whose list
 // denies the client is left to failover. That gives its share to its neighbour.
 func (s *Set) choose(r *Request) *Server {
 	switch {
@@ -176,7 +176,7 @@ func (s *Set) DependsOnClient(last int, srv *Server) bool {
 
 func (s *Set) choosePrio(now time.Time) *Server {
 	for _, srv := range s.byPrio {
-		if !srv.Shunned(now) {
+		if !srv.out(now) {
 			return srv
 		}
 	}
@@ -191,7 +191,7 @@ func (s *Set) chooseWeight(now time.Time) *Server {
 	var least int64
 	for _, srv := range s.weighted {
 		load := 256 * srv.conns.Load() / int64(srv.Weight)
-		if (best == nil || load < least) && !srv.Shunned(now) {
+		if (best == nil || load < least) && !srv.out(now) {
 			best, least = srv, load
 		}
 	}
@@ -218,7 +218,7 @@ func (s *Set) hash(r *Request) uint32 {
 	return 0
 }
 
-// rotate moves the rotor to the next server that is not blacklisted. The
+// rotate moves the rotor to the next server that is not blacklisted or down. The
 // position is a slot number that may lie beyond a table that has shrunk.
 // It starts at 0, hence the first client gets server 1, as pen's does.
 func (s *Set) rotate(now time.Time) *Server {
@@ -226,7 +226,7 @@ func (s *Set) rotate(now time.Time) *Server {
 	for {
 		last := s.Rotor.last.Load()
 		next := (last + 1) % n
-		for tried := uint64(0); s.Servers[next].Shunned(now); next = (next + 1) % n {
+		for tried := uint64(0); s.Servers[next].out(now); next = (next + 1) % n {
 			if tried++; tried == n {
 				return nil
 			}
@@ -244,5 +244,5 @@ func (s *Set) usable(srv *Server, r *Request) bool {
 
 // reachable is usable before the access list is asked.
 func (s *Server) reachable(r *Request) bool {
-	return s != nil && s.Port != 0 && !s.Shunned(r.Now)
+	return s != nil && s.Port != 0 && !s.out(r.Now)
 }

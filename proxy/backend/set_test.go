@@ -65,6 +65,14 @@ func (f farm) shun(indices ...int) farm {
 	return f
 }
 
+// down takes servers down as health checks do.
+func (f farm) down(indices ...int) farm {
+	for _, i := range indices {
+		f.Servers[i].SetDown(true)
+	}
+	return f
+}
+
 func (f farm) name(srv *Server) string {
 	switch srv {
 	case f.Emergency:
@@ -170,6 +178,15 @@ func TestConnectionsInOrder(t *testing.T) {
 		{"weight: none available: no failover to weight 0", newFarm(weight, weights(100, 0, 0)...).withEmergency(some).shun(0), "EEE"},
 		{"weight: full fails over to weight 0", newFarm(weight, Spec{Port: 80, Max: 1, Weight: 100}, some, Spec{Port: 80, Max: 1, Weight: 1}), "acbbb"},
 		{"weight: full fails over", newFarm(weight, Spec{Port: 80, Max: 1, Weight: 100}, weights(1)[0], weights(1)[0]), "abcbbbbb"},
+		{"round robin passes over who is down", newFarm(rr, plain(4)...).down(1), "cdacdacda"},
+		{"down and blacklisted", newFarm(rr, plain(4)...).down(1).shun(1, 2), "dadada"},
+		{"all down", newFarm(rr, plain(3)...).down(0, 1, 2), "---"},
+		{"all down or blacklisted: emergency", newFarm(rr, plain(3)...).withEmergency(some).down(0, 1).shun(2), "EEE"},
+		{"stubborn passes over who is down", newFarm(stubborn, plain(3)...).down(1), "cacaca"},
+		{"prio: next of who is up", newFarm(prio, prios(5, 2, 2, 1)...).down(3, 1), "ccc"},
+		{"prio: all down", newFarm(prio, prios(5, 2)...).down(0, 1), "--"},
+		{"weight: of who is up", newFarm(weight, weights(1, 2, 3)...).down(2), "abbabb"},
+		{"full: who is down does not take its place", newFarm(rr, full1, full1, some).down(2), "ba--"},
 		{"weight before hash", newFarm(Mode{RoundRobin: true, Weight: true, Hash: true}, weights(0, 0)...), "--"},
 	}
 	for _, tt := range tests {

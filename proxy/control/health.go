@@ -1,108 +1,145 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"edgepen/proxy"
 	"edgepen/proxy/health"
 )
 
-// healthCommands are the settings of health checks, and what they have found.
-func healthCommands() []*command {
-	return []*command{
-		{"health", "", "what checks have found of the servers", false, (*call).health},
-		{"health_check", "tcp | tls | http PATH", "check servers without clients: do they take connections, do a TLS handshake, answer; no health_check: do not", true, (*call).healthCheck},
-		number1("health_fall", "bad checks in a row that take a server out", 1, func(c *proxy.Config) *int { return &c.Health.Fall }),
-		text("health_host", "[NAME]", "Host of the requests of checks", func(c *proxy.Config) *string { return &c.Health.Host }),
-		setting("health_interval", "how often servers are checked", 1, func(c *proxy.Config) *time.Duration { return &c.Health.Interval }),
-		number1("health_rise", "good checks in a row that bring a server back", 1, func(c *proxy.Config) *int { return &c.Health.Rise }),
-		{"health_status", "[CODES]", "status codes that are good, as in 200-399,404", false, (*call).healthStatus},
-		setting("health_timeout", "how long a check may take", 1, func(c *proxy.Config) *time.Duration { return &c.Health.Timeout }),
-	}
-}
+// healthWords are the words of health_check by their number.
+var healthWords = []string{health.TCP: "tcp", health.TLS: "tls", health.HTTP: "http"}
 
-func (c *call) health() error {
-	if c.Health.Kind == "" {
-		c.printf("servers are not checked\n")
+// healthCheck is "health_check tcp|tls|http PATH"; a comma may stand for the blank.
+func (c *call) healthCheck() error {
+	if c.no {
+		c.Health.Kind, c.Health.Path = health.Off, ""
 		return nil
 	}
-	for _, s := range c.ServersHealth() {
-		state, since, last := "up", "", "good"
-		switch {
-		case !s.Known:
-			state, last = "unknown", "none"
-		case s.Down:
-			state = "down"
+	if len(c.words) == 0 {
+		if c.Health.Kind != health.Off {
+			c.printf("%s\n", strings.Join(checkWords(&c.Health), " "))
 		}
-		if !s.Since.IsZero() {
-			since = " since " + s.Since.UTC().Format("2006-01-02T15:04:05Z")
-		}
-		if s.Last != "" {
-			last = s.Last
-		}
-		c.printf("%d addr %s port %d %s%s took %.1f ms last check: %s\n", s.Server.Index, s.Server.Address, s.Server.Port, state, since, float64(s.Took.Microseconds())/1000, last)
+		return nil
 	}
+	text := strings.Join(c.words, " ")
+	kind, path := text, ""
+	if i := strings.IndexAny(text, " ,"); i >= 0 {
+		kind, path = text[:i], text[i+1:]
+	}
+	switch {
+	case kind == "tcp" && path == "":
+		c.Health.Kind = health.TCP
+	case kind == "tls" && path == "":
+		c.Health.Kind = health.TLS
+	case kind == "http" && isPath(path):
+		c.Health.Kind = health.HTTP
+	case kind == "http":
+		return fmt.Errorf("health_check: %q is no path; expected one that begins with / and has only visible ASCII characters without #, as in http /health", path)
+	default:
+		return fmt.Errorf("health_check: %q; expected tcp, tls, or http PATH", text)
+	}
+	c.Health.Path = path
 	return nil
 }
 
-func (c *call) healthCheck() error {
+// checkWords is what healthCheck reads.
+func checkWords(c *health.Config) []string {
+	words := []string{healthWords[c.Kind]}
+	if c.Kind == health.HTTP {
+		words = append(words, c.Path)
+	}
+	return words
+}
+
+// isPath reports whether a request can ask for a word.
+func isPath(word string) bool {
+	return strings.HasPrefix(word, "/") && !strings.ContainsFunc(word, invisible)
+}
+
+// invisible is what a word of a request cannot hold.
+func invisible(r rune) bool { return r <= ' ' || r > '~' || r == '#' }
+
+// healthHost is "health_host NAME".
+func (c *call) healthHost() error {
 	switch {
 	case c.no:
-		c.Health.Kind, c.Health.Path = "", ""
-		return nil
+		c.Health.Host = ""
 	case len(c.words) == 0:
-		if c.Health.Kind != "" {
-			c.printf("%s\n", strings.Join(healthWords(&c.Health), " "))
+		if c.Health.Host != "" {
+			c.printf("%s\n", c.Health.Host)
 		}
-		return nil
-	}
-	words := c.words
-	if len(words) == 1 { // of a flag
-		words = strings.Fields(words[0])
-	}
-	switch {
-	case len(words) == 1 && (words[0] == "tcp" || words[0] == "tls"):
-		c.Health.Kind, c.Health.Path = words[0], ""
-	case len(words) == 2 && words[0] == "http" && words[1][0] == '/' && !strings.ContainsFunc(words[1], func(r rune) bool { return r <= ' ' || r > '~' || r == '#' }):
-		c.Health.Kind, c.Health.Path = "http", words[1]
+	case c.words[0] == "" || strings.ContainsFunc(c.words[0], func(r rune) bool { return invisible(r) || strings.ContainsRune(`/?@\,"`, r) }):
+		return fmt.Errorf("health_host: %q is no host; expected NAME or NAME:PORT", c.words[0])
 	default:
-		return fmt.Errorf("health_check: %q: expected tcp, tls, or http and a path that begins with /", strings.Join(words, " "))
+		c.Health.Host = c.words[0]
 	}
 	return nil
 }
 
-// healthWords is what healthCheck reads.
-func healthWords(h *proxy.Health) []string {
-	if h.Path != "" {
-		return []string{h.Kind, h.Path}
-	}
-	return []string{h.Kind}
-}
-
+// healthStatus is "health_status N|N-M…"; commas may stand for blanks.
 func (c *call) healthStatus() error {
-	if len(c.words) > 0 {
-		if _, err := health.ParseStatuses(c.words[0]); err != nil {
+	if c.no {
+		c.Health.Statuses = health.Defaults().Statuses
+		return nil
+	}
+	if len(c.words) == 0 {
+		c.printf("%s\n", c.Health.Statuses)
+		return nil
+	}
+	var all health.Statuses
+	words := strings.FieldsFunc(strings.Join(c.words, ","), func(r rune) bool { return r == ',' || r == ' ' })
+	if len(words) == 0 {
+		return errors.New("health_status: no status; expected N or N-M, as in 200-399,401")
+	}
+	for _, word := range words {
+		from, to, isRange := strings.Cut(word, "-")
+		first, err := number(from, "a status", health.MinStatus, health.MaxStatus)
+		last := first
+		if err == nil && isRange {
+			last, err = number(to, "a status", first, health.MaxStatus)
+		}
+		if err != nil {
 			return fmt.Errorf("health_status: %v", err)
 		}
-		c.Health.Status = c.words[0]
+		all.Add(first, last)
 	}
-	c.printf("%s\n", c.Health.Status)
+	c.Health.Statuses = all
 	return nil
 }
 
-func (w *writer) health(c *proxy.Config) {
-	h := &c.Health
-	if h.Kind == "" {
+// health prints what checks have found out.
+func (c *call) health() error {
+	for _, s := range c.HealthStatus() {
+		if s.Route != "" {
+			c.printf("route %s ", s.Route)
+		}
+		c.printf("%d addr %s port %d ", s.Slot, s.Address, s.Port)
+		switch {
+		case !s.Watched:
+			c.printf("unchecked\n")
+		case s.Said == "":
+			c.printf("%s\n", s.Standing)
+		default:
+			c.printf("%s since %s ms %.1f last %s\n", s.Standing, s.Since.Format(time.RFC3339), float64(s.Took.Microseconds())/1000, s.Said)
+		}
+	}
+	return nil
+}
+
+// health writes the settings of health checks.
+func (w *writer) health(c *health.Config) {
+	if c.Kind == health.Off {
 		w.command("no", "health_check")
 	} else {
-		w.command(append([]string{"health_check"}, healthWords(h)...)...)
+		w.command(append([]string{"health_check"}, checkWords(c)...)...)
 	}
-	w.time("health_interval", h.Interval)
-	w.time("health_timeout", h.Timeout)
-	w.number("health_rise", h.Rise)
-	w.number("health_fall", h.Fall)
-	w.command("health_status", h.Status)
-	w.value("health_host", h.Host)
+	w.time("health_interval", c.Interval)
+	w.time("health_timeout", c.Timeout)
+	w.number("health_rise", c.Rise)
+	w.number("health_fall", c.Fall)
+	w.command("health_status", c.Statuses.String())
+	w.value("health_host", c.Host)
 }

@@ -43,7 +43,7 @@ var table struct {
 
 func commands() []*command {
 	table.once.Do(func() {
-		table.rows = slices.Concat(settings(), healthCommands(), clientSettings(), tlsSettings(), inert())
+		table.rows = slices.Concat(settings(), clientSettings(), tlsSettings(), inert())
 		slices.SortStableFunc(table.rows, func(a, b *command) int { return strings.Compare(a.name, b.name) })
 		table.byName = map[string]*command{}
 		for _, c := range table.rows {
@@ -88,6 +88,14 @@ func settings() []*command {
 		{"head_max", "[BYTES]", "largest HTTP request or response head", false, (*call).headMax},
 		setting("head_timeout", "how long an HTTP request head may take, 0 for ever", 0, func(c *proxy.Config) *time.Duration { return &c.HeadTimeout }),
 		{"help", "", "list the commands", false, (*call).help},
+		{"health", "", "what health checks have found out about the servers", false, (*call).health},
+		{"health_check", "tcp|tls|http PATH", "check servers, so that those that are down are passed over before a client meets them; no health_check: do not", true, (*call).healthCheck},
+		number1("health_fall", "failed health checks in a row that take a server down", 1, func(c *proxy.Config) *int { return &c.Health.Fall }),
+		{"health_host", "[NAME]", "the Host that health checks ask for; no health_host: the server's name", true, (*call).healthHost},
+		setting("health_interval", "how often each server is checked", 1, func(c *proxy.Config) *time.Duration { return &c.Health.Interval }),
+		number1("health_rise", "good health checks in a row that bring a server up", 1, func(c *proxy.Config) *int { return &c.Health.Rise }),
+		{"health_status", "[N|N-M…]", "statuses of an answer to a health check that are good; no health_status: 200-399", true, (*call).healthStatus},
+		setting("health_timeout", "how long a health check may take", 1, func(c *proxy.Config) *time.Duration { return &c.Health.Timeout }),
 		toggle("http", "HTTP mode: X-Forwarded-For and its like", func(c *proxy.Config) *bool { return &c.HTTP }),
 		{"hsts", "SECONDS [includesubdomains] [preload]", "tell browsers to use TLS only from now on, for so long; no hsts: say nothing", true, (*call).hsts},
 		toggle("http2", "offer HTTP/2 to clients, in HTTP mode with TLS", func(c *proxy.Config) *bool { return &c.HTTP2 }),

@@ -224,8 +224,8 @@ func (w *writer) connections(c *proxy.Config) {
 			w.command(extra.name, extra.spec.String())
 		}
 	}
+	w.health(&c.Health)
 	w.number("idlers", c.Idlers)
-	w.health(c)
 	w.on("dummy", c.Dummy)
 	w.on("keepalive", c.KeepAlive)
 	w.on("peek", c.Peek)

@@ -16,6 +16,7 @@ import (
 	"edgepen/certs/revoke"
 	"edgepen/proxy"
 	"edgepen/proxy/backend"
+	"edgepen/proxy/health"
 	"edgepen/proxy/limit"
 	"edgepen/tls"
 	"edgepen/tls/policy"
@@ -87,15 +88,16 @@ func (r random) config(t *testing.T) proxy.Config {
 func (r random) settings(c *proxy.Config) {
 	c.Forgetful, c.HTTP, c.Peek, c.Dummy, c.Transparent, c.ASCII = r.on(), r.on(), r.on(), r.on(), r.on(), r.on()
 	c.DrainTimeout = r.seconds(0)
+	c.Health = health.Config{Kind: health.Kind(r.IntN(4)), Host: r.word("", "www.example:8080"), Interval: r.seconds(1), Timeout: r.seconds(1), Rise: 1 + r.IntN(9), Fall: 1 + r.IntN(9)}
+	if c.Health.Kind == health.HTTP {
+		c.Health.Path = r.word("/", "/health?a=b,c")
+	}
+	c.Health.Statuses.Add(100+r.IntN(100), 200+r.IntN(100))
+	c.Health.Statuses.Add(599-r.IntN(9), 599)
 	c.BodyMax, c.RequestsMax = r.IntN(9), r.IntN(9)
 	if r.on() {
 		c.HSTS = proxy.HSTS{MaxAge: time.Duration(1+r.IntN(99)) * time.Second, Subdomains: r.on(), Preload: r.on()}
 		c.RemoveFields = []string{"server", "x-powered-by"}
-	}
-	c.Health = proxy.Health{Kind: r.word("", "tcp", "tls"), Status: r.word("200", "200-399,404"), Host: r.word("", "a.example"),
-		Interval: r.seconds(1), Timeout: r.seconds(1), Rise: 1 + r.IntN(9), Fall: 1 + r.IntN(9)}
-	if r.on() {
-		c.Health.Kind, c.Health.Path = "http", "/health"
 	}
 	c.HTTP2, c.HTTP2Streams, c.Reuse = r.on(), 1+r.IntN(999), r.on()
 	c.AbortOnError, c.KeepAlive, c.TCPNoDelay = r.on(), r.on(), r.on()

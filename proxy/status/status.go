@@ -5,6 +5,7 @@ package status
 import (
 	"fmt"
 	"html"
+	"slices"
 	"strings"
 	"time"
 )
@@ -29,6 +30,7 @@ type Server struct {
 	Port                           int
 	Conns, Max, Hard, Weight, Prio int
 	Sent, Received                 uint64 // bytes to and from the server
+	Health                         string // by health checks; "": there are none
 }
 
 // Client is an entry of the client table.
@@ -54,9 +56,17 @@ func (r *Report) HTML() string {
 	fmt.Fprintf(&b, "<html>\n<head>\n<title>Pen status page</title>\n</head>\n"+
 		"<body bgcolor=\"#ffffff\"><h1>Pen status page</h1>\nTime %s, %d servers, %d current<p>\n",
 		r.Time.Format(time.DateTime), len(r.Servers), r.Current)
-	table(&b, "server", "address", "status", "port", "connections", "max soft", "max hard", "sent", "received", "weight", "prio")
+	heads, checked := []string{"server", "address", "status", "port", "connections", "max soft", "max hard", "sent", "received", "weight", "prio"}, r.checked()
+	if checked {
+		heads = append(heads, "health")
+	}
+	table(&b, heads...)
 	for i, s := range r.Servers {
-		row(&b, i, s.Address, s.status(), s.Port, s.Conns, s.Max, s.Hard, s.Sent, s.Received, s.Weight, s.Prio)
+		cells := []any{i, s.Address, s.status(), s.Port, s.Conns, s.Max, s.Hard, s.Sent, s.Received, s.Weight, s.Prio}
+		if checked {
+			cells = append(cells, s.Health)
+		}
+		row(&b, cells...)
 	}
 	fmt.Fprintf(&b, "</table>\n<h2>Active clients</h2>Max number of clients: %d<p>", r.ClientsMax)
 	table(&b, "client", "address", "age(secs)", "last server", "connects", "sent", "received")
@@ -100,12 +110,20 @@ func (s *Server) status() int64 {
 	return s.Blacklisted.Unix()
 }
 
+// checked reports whether there are health checks: without them all is as in the original.
+func (r *Report) checked() bool {
+	return slices.ContainsFunc(r.Servers, func(s Server) bool { return s.Health != "" })
+}
+
 // Text is what USR1 prints, entry by entry.
 func (r *Report) Text() []string {
 	lines := []string{fmt.Sprintf("Time %s, %d servers, %d current", r.Time.Format(time.DateTime), len(r.Servers), r.Current)}
 	for i, s := range r.Servers {
 		lines = append(lines, fmt.Sprintf("Server %d status:\naddress %s\n%d\nport %d\n%d connections (%d soft, %d hard)\n%d sent, %d received\n",
 			i, s.Address, s.status(), s.Port, s.Conns, s.Max, s.Hard, s.Sent, s.Received))
+		if s.Health != "" {
+			lines = append(lines, fmt.Sprintf("Server %d health: %s", i, s.Health))
+		}
 	}
 	lines = append(lines, fmt.Sprintf("Max number of clients: %d", r.ClientsMax), "Active clients:")
 	for _, c := range r.Clients {

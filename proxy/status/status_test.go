@@ -53,3 +53,21 @@ func TestText(t *testing.T) {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
 }
+
+// TestHealth: what checks have found out comes behind what the original shows, and only where there are checks.
+func TestHealth(t *testing.T) {
+	checked := report
+	checked.Servers = []Server{{Address: "a", Port: 80, Health: "down"}, {Address: "b"}}
+	page := checked.HTML()
+	for _, want := range []string{"<td bgcolor=\"#80f080\">health</td>\n</tr>\n", "<td>0</td>\n<td>down</td>\n</tr>\n", "<td>0</td>\n<td></td>\n</tr>\n"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("missing %q in\n%s", want, page)
+		}
+	}
+	if strings.Contains(report.HTML(), "health") {
+		t.Error("health without checks")
+	}
+	if text := strings.Join(checked.Text(), "\n"); !strings.Contains(text, "\nServer 0 health: down\n") || strings.Contains(text, "Server 1 health") {
+		t.Error(text)
+	}
+}

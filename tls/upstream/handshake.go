@@ -47,7 +47,9 @@ func (c *Client) Handshake(ctx context.Context, conn net.Conn, host string) (*Co
 	}
 	config := c.config.Clone()
 	config.ServerName = name
-	config.ClientSessionCache = sessions{c.sessions, host + " " + conn.RemoteAddr().String() + " "}
+	if c.sessions != nil {
+		config.ClientSessionCache = sessions{c.sessions, host + " " + conn.RemoteAddr().String() + " "}
+	}
 	tlsConn := stdtls.Client(conn, config)
 	if err := tlsConn.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS with server %s: %w", host, c.explain(err, name, tlsConn.ConnectionState().Version))

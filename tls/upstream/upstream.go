@@ -49,9 +49,9 @@ type Material struct {
 // Client does handshakes with servers. It is immutable but for the sessions
 // that it remembers, to resume them; any number of goroutines may share it.
 type Client struct {
-	config     *stdtls.Config // without the server's name and its sessions
-	sessions   stdtls.ClientSessionCache
-	serverName string // Options.ServerName, as crypto/tls wants it
+	config     *stdtls.Config            // without the server's name and its sessions
+	sessions   stdtls.ClientSessionCache // nil: none are remembered
+	serverName string                    // Options.ServerName, as crypto/tls wants it
 	skipVerify bool
 	ownRoots   bool
 	warnings   []string
@@ -94,6 +94,16 @@ func New(o Options, m Material) (*Client, error) {
 		c.warnings = skipWarnings(o)
 	}
 	return c, nil
+}
+
+// Fresh is the same client without a memory: it resumes no session, and takes none from those that do.
+func (c *Client) Fresh() *Client {
+	if c == nil {
+		return nil
+	}
+	fresh := *c
+	fresh.sessions = nil
+	return &fresh
 }
 
 // Warnings are remarks for the operator about the options, one a line.

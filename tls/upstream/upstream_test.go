@@ -290,6 +290,9 @@ func TestSessions(t *testing.T) {
 				if resumed := visit(t, c, address); resumed != (turn > 0) {
 					t.Errorf("turn %d: resumed %v", turn, resumed)
 				}
+				if visit(t, c.Fresh(), address) { // nor does it use up what the next turn resumes
+					t.Errorf("turn %d: a client without a memory has resumed", turn)
+				}
 			}
 		}
 	}

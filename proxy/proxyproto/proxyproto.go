@@ -28,6 +28,8 @@ type Header struct {
 	Verified                           bool
 	// Authority is the name that the client asked for, ALPN the protocol agreed on.
 	Authority, ALPN string
+	// UniqueID tells the client's connection from all others: at most 128 bytes of any kind.
+	UniqueID string
 	// Country, Network and Denied are ours, see the constants below.
 	Country, Network, Denied string
 }
@@ -39,10 +41,12 @@ const (
 	TypeDenied  = 0xE2 // why the client is denied: acl, country, rate, ja4 or certificate
 )
 
-// Bounds of what is read: a header of version 1 in bytes, by the protocol, and what may follow the first 16 bytes of one of version 2.
+// Bounds of what is read: a header of version 1 in bytes, by the protocol; what may follow the first 16 bytes of one of version 2; and a unique id,
+// by the protocol again.
 const (
 	maxLine  = 107
 	maxBlock = 4096
+	maxID    = 128
 )
 
 var (
@@ -90,11 +94,11 @@ func begins(b, signature []byte) bool {
 // Parse reads a header of the length that Length has found.
 func Parse(b []byte) (Header, error) {
 	if begins(b, signature2) {
-		if family := b[13] >> 4; family == 0 && b[12]>>4 == 2 {
-			return Header{}, nil // UNSPEC: the connection is taken as it is (section 2.2)
-		}
 		if err := checksum(b); err != nil {
 			return Header{}, err
+		}
+		if proto.ProtocolVersionAndCommand(b[12]) == proto.PROXY && proto.AddressFamilyAndProtocol(b[13]) == proto.UNSPEC {
+			return Header{}, nil // the connection is taken as it is (section 2.2), where the library gives up
 		}
 	}
 	h, err := proto.Read(bufio.NewReaderSize(bytes.NewReader(b), len(b)+16))
@@ -113,6 +117,9 @@ func Parse(b []byte) (Header, error) {
 		return Header{}, fmt.Errorf("a malformed PROXY header: %v", err)
 	}
 	said.take(tlvs)
+	if len(said.UniqueID) > maxID {
+		return Header{}, fmt.Errorf("a malformed PROXY header: an identifier of %d bytes; expected at most %d", len(said.UniqueID), maxID)
+	}
 	return said, nil
 }
 
@@ -123,6 +130,8 @@ func (h *Header) take(tlvs []proto.TLV) {
 			h.ALPN = string(tlv.Value)
 		case proto.PP2_TYPE_AUTHORITY:
 			h.Authority = string(tlv.Value)
+		case proto.PP2_TYPE_UNIQUE_ID:
+			h.UniqueID = string(tlv.Value)
 		case TypeCountry:
 			h.Country = string(tlv.Value)
 		case TypeNetwork:
@@ -137,13 +146,13 @@ func (h *Header) take(tlvs []proto.TLV) {
 		h.Cipher, _ = ssl.SSLCipher()
 		h.Group, _ = ssl.SSLGroup()
 		h.CommonName, _ = ssl.ClientCN()
-		h.Verified = ssl.ClientCertConn() && ssl.Verified()
+		h.Verified = (ssl.ClientCertConn() || ssl.ClientCertSess()) && ssl.Verified()
 	}
 }
 
 // checksum verifies the CRC32c of a header of version 2, if it has one (section 2.2.3).
 func checksum(b []byte) error {
-	at := map[byte]int{1: 16 + 12, 2: 16 + 36, 3: 16 + 216}[b[13]>>4]
+	at := map[byte]int{0: 16, 1: 16 + 12, 2: 16 + 36, 3: 16 + 216}[b[13]>>4]
 	for at > 0 && at+3 <= len(b) {
 		end := at + 3 + int(binary.BigEndian.Uint16(b[at+1:at+3]))
 		if proto.PP2Type(b[at]) == proto.PP2_TYPE_CRC32C && end == at+3+4 && end <= len(b) {
@@ -201,6 +210,7 @@ func (h *Header) tlvs() ([]proto.TLV, error) {
 	}
 	add(proto.PP2_TYPE_ALPN, h.ALPN)
 	add(proto.PP2_TYPE_AUTHORITY, h.Authority)
+	add(proto.PP2_TYPE_UNIQUE_ID, h.UniqueID)
 	add(TypeCountry, h.Country)
 	add(TypeNetwork, h.Network)
 	add(TypeDenied, h.Denied)

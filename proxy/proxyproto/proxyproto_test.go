@@ -30,6 +30,12 @@ func TestRead(t *testing.T) {
 		{"version 2, local", v2 + "\x20\x00\x00\x00", "", "", ""},
 		{"version 2, local with addresses", v2 + "\x20\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb", "", "", ""},
 		{"version 2, unspecified", v2 + "\x21\x00\x00\x00", "", "", ""},
+		{"version 2, unspecified, with fields", v2 + "\x21\x00\x00\x04\x04\x00\x01x", "", "", ""},
+		{"version 2, unspecified, a command that there is not", v2 + "\x2f\x00\x00\x00", "", "", "malformed"},
+		{"version 2, unspecified, a transport that there is not", v2 + "\x21\x0f\x00\x00", "", "", "malformed"},
+		{"version 2, unspecified, a wrong checksum", v2 + "\x21\x00\x00\x07\x03\x00\x04\x00\x00\x00\x01", "", "", "checksum"},
+		{"version 2, local, a wrong checksum", v2 + "\x20\x00\x00\x07\x03\x00\x04\x00\x00\x00\x01", "", "", "checksum"},
+		{"an identifier that is too long", v2 + "\x21\x11\x00\x90\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb\x05\x00\x81" + strings.Repeat("x", 129), "", "", "malformed"},
 		{"version 3", v2 + "\x31\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb", "", "", "malformed"},
 		{"version 2, too short for its addresses", v2 + "\x21\x11\x00\x04\xc0\x00\x02\x01", "", "", "malformed"},
 		{"version 2, too long", v2 + "\x21\x11\xff\xff", "", "", "at most"},
@@ -68,7 +74,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	for _, h := range []Header{
 		{},
 		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443")},
-		{Client: ap("[2001:db8::1]:4711"), Server: ap("[2001:db8::2]:443"), ALPN: "h2", Authority: "www.example.com", Country: "SE", Network: "64500", Denied: "acl"},
+		{Client: ap("[2001:db8::1]:4711"), Server: ap("[2001:db8::2]:443"), ALPN: "h2", Authority: "www.example.com", Country: "SE", Network: "64500", Denied: "acl", UniqueID: "\x00id"},
 		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", Group: "X25519", CommonName: "a client", Verified: true},
 		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.2"},
 	} {
@@ -100,10 +106,31 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	}
 }
 
+// TestCertificateOfASession: a client that resumes a session shows no certificate again, and is who it was.
+func TestCertificateOfASession(t *testing.T) {
+	head := func(client, verify byte) []byte {
+		return []byte(string(signature2) + "\x21\x11\x00\x19\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb\x20\x00\x0a" +
+			string([]byte{client, 0, 0, 0, verify}) + "\x21\x00\x02v1")
+	}
+	for _, c := range []struct {
+		what           string
+		client, verify byte
+		want           bool
+	}{
+		{"none", 1, 0, false}, {"shown now", 1 | 2, 0, true}, {"shown in the session", 1 | 4, 0, true}, {"not found good", 1 | 2 | 4, 1, false}, {"without TLS", 2 | 4, 0, false},
+	} {
+		if h, err := Parse(head(c.client, c.verify)); err != nil || h.Verified != c.want {
+			t.Errorf("%s: verified %v, %v", c.what, h.Verified, err)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("PROXY TCP4 192.0.2.1 192.0.2.2 4711 443\r\n"))
 	f.Add([]byte(string(signature2) + "\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb"))
 	f.Add([]byte(string(signature2) + "\x20\x00\x00\x00"))
+	f.Add([]byte(string(signature2) + "\x21\x00\x00\x07\x03\x00\x04\x00\x00\x00\x01"))
+	f.Add([]byte(string(signature2) + "\x21\x11\x00\x19\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb\x20\x00\x0a\x07\x00\x00\x00\x00\x21\x00\x02v1"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n, err := Length(b)
 		if err != nil || n == 0 {

@@ -179,11 +179,12 @@ func (s *Socket) SpeaksHTTP(by time.Time) bool {
 }
 
 // TakeHead waits until by (the zero time: for ever) for what a connection begins with, and takes it. length is shown what has come, and says how much
-// of it that is, 0 while more is needed, or an error, which is returned with nothing taken. What has been taken is good until the next read.
+// of it that is, 0 while more is needed, or an error, which is returned with nothing taken. The deadline ends with the head.
 func (s *Socket) TakeHead(by time.Time, length func(b []byte) (int, error)) ([]byte, error) {
 	if err := s.Conn.SetReadDeadline(by); err != nil {
 		return nil, err
 	}
+	defer s.Conn.SetReadDeadline(time.Time{}) //nolint:errcheck // it fails on a closed connection only, and then the next read does too
 	if err := s.wait(); err != nil {
 		return nil, err
 	}

@@ -60,6 +60,7 @@ type connection struct {
 type serverEnd struct {
 	sock   *relay.Socket
 	server *backend.Server
+	made   *snapshot // what was in force when it was connected
 }
 
 // serve is the way of a connection, top to bottom.
@@ -333,7 +334,7 @@ func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
 	if !snap.Forgetful && c.routed == nil && !(c.denied && c.denial.reason == DeniedByRate) {
 		c.known.SetLast(srv.Index)
 	}
-	c.serverEnd.Store(&serverEnd{s, srv})
+	c.serverEnd.Store(&serverEnd{s, srv, snap})
 	if c.aborted.Load() {
 		s.Close() // abort came too early to see it
 	}
@@ -342,11 +343,12 @@ func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
 // spare keeps the server's connection for whoever needs one next, unless somebody outside is about to close it: once it is spared, it is no longer
 // this client's to be closed.
 func (c *connection) spare(s *relay.Stream) {
-	if c.serverEnd.Swap(nil) == nil {
+	end := c.serverEnd.Swap(nil)
+	if end == nil {
 		s.Close()
 		return
 	}
-	c.p.spares.put(c.server, c.p.now.Load(), s)
+	c.p.spares.put(c.server, end.made, s)
 }
 
 // disconnected gives the server's place back.

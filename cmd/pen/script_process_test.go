@@ -42,6 +42,9 @@ func background(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Check(p.cmd.Start())
+	if before := w.running[args[0]]; before != nil { // of the same name, and to be ended with the script as well
+		w.running[args[0]+" "+strconv.Itoa(before.cmd.Process.Pid)] = before
+	}
 	w.running[args[0]] = p
 	go func() {
 		p.cmd.Wait() //nolint:errcheck // its status is looked at where a script asks for it

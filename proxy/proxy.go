@@ -334,6 +334,7 @@ func (p *Proxy) Close() {
 	p.mu.Unlock()
 	p.slots.close()
 	p.running.Wait()
+	p.spares.tend(nil) // those of connections that ended last
 	p.useLog(nil)
 }
 

@@ -246,6 +246,7 @@ var differences = []difference{
 	{"control-acl", "denied > control_acl", "denies is told so instead of left to guess."},
 	{"control-acl", "denied > mode", "denies is told so instead of left to guess."},
 	{"penctl", "unknown", "end with status 1, as do the original's own error texts"},
+	{"penctl", "out of range", "end with status 1, as do the original's own error texts"},
 	{"status-page", "empty > status", "The status page ends with the databases and their dates"},
 	{"status-page", "with a client > status", "The status page ends with the databases and their dates"},
 	{"usr1-page", "page", "The status page ends with the databases and their dates"},

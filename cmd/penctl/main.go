@@ -71,11 +71,14 @@ func ask(address, line string) (string, error) {
 	return string(reply), err
 }
 
-// failures are how replies that report a failure begin: ours, and the original's own.
+// failures are how replies that report a failure begin: ours, and the original's own, but for "Connection N out of range".
 var failures = []string{"error: ", "do_cmd: ", "Exit is not enabled", "Unable to create webstats", "unable to set source address"}
 
 func failed(reply string) bool {
 	for line := range strings.Lines(reply) {
+		if strings.HasPrefix(line, "Connection ") && strings.HasSuffix(line, " out of range\n") {
+			return true
+		}
 		for _, f := range failures {
 			if strings.HasPrefix(line, f) {
 				return true

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
+	"time"
 
 	"edgepen/proxy"
 )
@@ -63,12 +65,25 @@ func (c *call) socket() error {
 // status writes the status page into its file and prints it.
 func (c *call) status() error {
 	page := c.Report().HTML()
-	if c.WebStats == "" || os.WriteFile(c.WebStats, []byte(page), 0o644) != nil {
+	if c.WebStats == "" || writePage(c.WebStats, page) != nil {
 		c.printf("Unable to create webstats\n")
 		return nil
 	}
 	c.printf("%s", page)
 	return nil
+}
+
+// writePage writes the status page. It is called within an Update, and so waits for no reader of a pipe.
+func writePage(name, page string) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NONBLOCK, 0o644)
+	if errors.Is(err, syscall.ENXIO) {
+		return fmt.Errorf("%s is a pipe that nobody reads", name)
+	} else if err != nil {
+		return err
+	}
+	f.SetWriteDeadline(time.Now().Add(time.Second)) //nolint:errcheck // files know no deadline, and do not wait for readers
+	_, err = f.WriteString(page)
+	return errors.Join(err, f.Close())
 }
 
 // Statistics is what USR1 asks for: the status page is written into its file, or, if it has none, returned as lines.
@@ -80,7 +95,7 @@ func (i *Interpreter) Statistics() (lines []string, err error) {
 			lines = c.Report().Text()
 			return nil
 		}
-		if err := os.WriteFile(c.WebStats, []byte(c.Report().HTML()), 0o644); err != nil {
+		if err := writePage(c.WebStats, c.Report().HTML()); err != nil {
 			return fmt.Errorf("status page: %v", err)
 		}
 		return nil

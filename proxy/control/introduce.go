@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -25,20 +26,16 @@ func (c *call) proxyProtocol() error {
 		words = words[:len(words)-1]
 	}
 	peers, err := prefixes(words)
-	if err != nil || len(peers) == 0 {
-		return fmt.Errorf("proxy_protocol: %v", orElse(err, "expected networks, and perhaps the word optional behind them"))
+	switch {
+	case err != nil:
+		return fmt.Errorf("proxy_protocol: %v", err)
+	case len(peers) == 0:
+		return errors.New("proxy_protocol: expected networks, and perhaps the word optional behind them")
 	}
 	for _, p := range peers {
 		c.ProxyFrom = union(c.ProxyFrom, []proxy.ProxySource{{Peers: p, Optional: optional}})
 	}
 	return nil
-}
-
-func orElse(err error, text string) any {
-	if err != nil {
-		return err
-	}
-	return text
 }
 
 // sourceWords is what proxyProtocol reads.

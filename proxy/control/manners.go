@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,10 +72,8 @@ func (c *call) responseRemove() error {
 		if !httpx.IsFieldName(name) {
 			return fmt.Errorf("response_remove: %q is no name of a field", name)
 		}
-		for _, f := range framing {
-			if name == f {
-				return fmt.Errorf("response_remove: %s says where a response ends: it cannot be left out", name)
-			}
+		if slices.Contains(framing, name) {
+			return fmt.Errorf("response_remove: %s says where a response ends: it cannot be left out", name)
 		}
 		names = append(names, name)
 	}

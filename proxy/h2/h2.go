@@ -27,7 +27,7 @@ type Config struct {
 	Exchange func(ctx context.Context, client net.Conn)
 }
 
-// windowSize is how many bytes of a request's body may be on their way: of one stream, and of all of a connection together.
+// The windows are how many bytes of a request's body may be on their way: of one stream, and of all of a connection together.
 const (
 	streamWindow     = 256 << 10
 	connectionWindow = 1 << 20

@@ -166,6 +166,7 @@ func (x *exchange) represents() bool {
 		return false
 	}
 	if move {
+		x.spareServer()
 		x.dropServer()
 	}
 	return true

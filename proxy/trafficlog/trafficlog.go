@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -63,12 +64,29 @@ func IsAddress(name string) bool { return strings.Contains(name, ":") && !string
 func (l *Log) Name() string { return l.name }
 
 func (l *Log) open() error {
-	f, err := os.OpenFile(l.name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
-	if err != nil {
+	// Not to wait for a pipe's reader: whoever opens the log holds what everybody needs.
+	f, err := os.OpenFile(l.name, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o644)
+	switch {
+	case errors.Is(err, syscall.ENXIO):
+		return fmt.Errorf("log file: %s is a pipe that nobody reads", l.name)
+	case err != nil:
 		return fmt.Errorf("log file: %v", err)
 	}
-	l.file, l.out = f, bufio.NewWriterSize(f, 64<<10)
+	l.file, l.out = f, bufio.NewWriterSize(hurried{f}, 64<<10)
 	return nil
+}
+
+// hurried is a file that is not waited for: a pipe whose reader has stopped loses what is written from then on, as a disk that is full does,
+// rather than hold up the connections whose lines these are.
+type hurried struct{ *os.File }
+
+// pipePatience is how long a pipe's reader may take to make room.
+const pipePatience = 100 * time.Millisecond
+
+// Write implements io.Writer.
+func (h hurried) Write(p []byte) (int, error) {
+	h.SetWriteDeadline(time.Now().Add(pipePatience)) //nolint:errcheck // files know no deadline, and do not wait for readers
+	return h.File.Write(p)
 }
 
 // Reopen goes on in a new file of the same name, after the old one was moved away. Where that cannot be opened the old one

@@ -1,10 +1,12 @@
 package trafficlog
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -131,4 +133,32 @@ func TestRecordAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { l.Record(moment, "192.0.2.1", "10.0.0.1", data) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+// TestPipes: a pipe that nobody reads is refused, and one whose reader has stopped holds nobody up.
+func TestPipes(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(name, nil); err == nil || !strings.Contains(err.Error(), "nobody reads") {
+		t.Fatalf("a pipe without a reader: %v", err)
+	}
+	reader, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	lost := make(chan error, 1)
+	l, err := Open(name, func(err error) { lost <- err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10000 { // more than a pipe and the buffer hold
+		l.Record(moment, "192.0.2.1", "10.0.0.1", []byte(strings.Repeat("A", 100)))
+	}
+	if err := <-lost; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("lines were lost: %v", err)
+	}
+	l.Close() //nolint:errcheck // its lines are lost
 }

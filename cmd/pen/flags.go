@@ -88,9 +88,9 @@ func (o *options) serverFlags() []flag {
 
 func (o *options) limitFlags() []flag {
 	return []flag{
-		o.count("x", "conn-max", groupLimits, "simultaneous connections [500]", 1, func(c *proxy.Config) *int { return &c.ConnMax }),
-		o.count("c", "clients-max", groupLimits, "size of the client table [2048]", 1, func(c *proxy.Config) *int { return &c.ClientsMax }),
-		o.count("q", "backlog", groupLimits, "connections that may wait to be accepted, at least 50 [500]", 50, func(c *proxy.Config) *int { return &c.Backlog }),
+		o.count("x", "conn-max", groupLimits, "simultaneous connections [500]", 1, 1, func(c *proxy.Config) *int { return &c.ConnMax }),
+		o.count("c", "clients-max", groupLimits, "size of the client table [2048]", 1, 1, func(c *proxy.Config) *int { return &c.ClientsMax }),
+		o.count("q", "backlog", groupLimits, "connections that may wait to be accepted, at least 50 [500]", 0, 50, func(c *proxy.Config) *int { return &c.Backlog }),
 		o.setting("b", "blacklist", "SECONDS", "blacklist", groupLimits, "how long a failed server is left alone [30]"),
 		o.setting("T", "tracking", "SECONDS", "tracking", groupLimits, "how long a client is remembered, 0 for ever [0]"),
 		o.setting("t", "timeout", "SECONDS", "timeout", groupLimits, "connect time-out [5]"),

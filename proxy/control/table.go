@@ -144,6 +144,14 @@ func settings() []*command {
 	}
 }
 
+// deaf is the original's commands that it passes over in silence behind "no": a file of its that says so has to be read.
+var deaf = map[string]bool{
+	"blacklist": true, "client_acl": true, "clients_max": true, "close": true, "conn_max": true, "connection": true, "control": true, "control_acl": true, "debug": true, "epoll": true,
+	"exit": true, "idlers": true, "include": true, "kqueue": true, "listen": true, "mode": true, "pending_max": true, "pid": true,
+	"poll": true, "recent": true, "select": true, "server": true, "servers": true, "socket": true, "status": true, "tcp_fastclose": true, "timeout": true,
+	"tracking": true, "write": true,
+}
+
 // inert is the commands that old files may hold and that change nothing here.
 func inert() []*command {
 	var rows []*command

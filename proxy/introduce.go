@@ -1,6 +1,9 @@
 package proxy
 
 import (
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"net"
 	"net/netip"
@@ -25,8 +28,12 @@ func (s *snapshot) proxySource(peer netip.Addr) *ProxySource {
 	return nil
 }
 
-// introduced reads the PROXY header of a peer that is to be believed: from there on its client is ours. False: the connection is over.
+// introduced reads the PROXY header of a peer that is to be believed: from there on its client is ours. False: the connection is over, also because there
+// is a header where there must be none.
 func (c *connection) introduced() bool {
+	if c.snap.ProxyOut > 1 {
+		defer c.identifyUniquely()
+	}
 	source := c.snap.proxySource(c.addr)
 	if source == nil {
 		return true
@@ -35,8 +42,12 @@ func (c *connection) introduced() bool {
 	if c.snap.HandshakeTimeout > 0 {
 		by = time.Now().Add(c.snap.HandshakeTimeout)
 	}
-	head, err := c.client.TakeHead(by, proxyproto.Length)
-	if errors.Is(err, proxyproto.ErrNone) && source.Optional {
+	length := proxyproto.Length
+	if source.Rule == ProxyRefused {
+		length = proxyproto.Refuse
+	}
+	head, err := c.client.TakeHead(by, length)
+	if errors.Is(err, proxyproto.ErrNone) && source.Rule != ProxyRequired {
 		return true
 	}
 	if err == nil {
@@ -50,9 +61,13 @@ func (c *connection) introduced() bool {
 	if c.said.Client.IsValid() {
 		c.addr, c.port = c.said.Client.Addr(), c.said.Client.Port()
 		c.shown = c.addr.String()
+		c.standFor(c.addr)
 	}
 	return true
 }
+
+// standFor has those who look at the connection from outside see a client in the place of its peer.
+func (c *connection) standFor(client netip.Addr) { c.speaksAs.Store(&client) }
 
 // shownPort is the port that the client connected to, as servers are told.
 func (c *connection) shownPort() string {
@@ -77,9 +92,26 @@ func (c *connection) introduce(s *relay.Socket, version int, by time.Time) error
 	return s.SetWriteDeadline(time.Time{})
 }
 
+// identifyUniquely makes the connection an identifier for servers, unless it came with one. All requests and all connections to servers have the same.
+func (c *connection) identifyUniquely() {
+	if c.said.UniqueID == "" {
+		c.said.UniqueID = uniqueID()
+	}
+}
+
+// uniqueID is the 128 random bits of an identifier, as text: it is what people search for in several logs.
+func uniqueID() string {
+	var id [16]byte
+	rand.Read(id[:]) //nolint:errcheck // it never fails
+	return hex.EncodeToString(id[:])
+}
+
 // introduction is what servers are told of the client: what we know, and of TLS what the proxy before us has said where it spoke it.
 func (c *connection) introduction() proxyproto.Header {
-	h := proxyproto.Header{ALPN: c.protocol, Authority: c.asker.who.Name}
+	c.identifyUniquely() // proxy_out may be younger than the connection
+	h := proxyproto.Header{
+		ALPN: cmp.Or(c.protocol, c.said.ALPN), Authority: cmp.Or(c.asker.who.Name, c.said.Authority), UniqueID: c.said.UniqueID,
+	}
 	if c.addr.IsValid() {
 		h.Client, h.Server = netip.AddrPortFrom(c.addr, c.port), c.said.Server
 		if !h.Server.IsValid() {
@@ -88,13 +120,15 @@ func (c *connection) introduction() proxyproto.Header {
 	}
 	switch i := &c.secured; {
 	case i.Version != "":
-		h.TLS, h.Version, h.Cipher, h.Group, h.Verified = true, strings.Replace(i.Version, "TLS ", "TLSv", 1), i.CipherSuite, i.Group, i.ClientVerified
+		h.TLS, h.Version, h.Cipher, h.Group = true, strings.Replace(i.Version, "TLS ", "TLSv", 1), i.CipherSuite, i.Group
+		h.Verified, h.Resumed = i.ClientVerified, i.ClientVerified && i.Resumed
+		h.ALPN, h.Authority = c.protocol, i.ServerName // not what was said to the proxy before us
 		if len(i.PeerChain) > 0 {
 			h.CommonName = i.PeerChain[0].Subject.CommonName
 		}
 	case c.said.TLS:
-		h.TLS, h.Version, h.Cipher, h.Group, h.Verified, h.CommonName = true, c.said.Version, c.said.Cipher, c.said.Group, c.said.Verified, c.said.CommonName
-		h.ALPN, h.Authority = c.said.ALPN, c.said.Authority
+		h.TLS, h.Version, h.Cipher, h.Group = true, c.said.Version, c.said.Cipher, c.said.Group
+		h.Verified, h.Resumed, h.CommonName = c.said.Verified, c.said.Resumed, c.said.CommonName
 	}
 	if place := c.snap.geo; place != nil {
 		where := place.Lookup(c.addr)

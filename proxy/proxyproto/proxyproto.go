@@ -22,10 +22,10 @@ type Header struct {
 	// them: the connection is the proxy's own (LOCAL, as for its health checks), or of a kind without addresses (UNKNOWN, UNSPEC, Unix).
 	Client, Server netip.AddrPort
 	// TLS: the client spoke TLS to the proxy. Version, Cipher, Group and CommonName, of its certificate, may be empty; Verified: the
-	// certificate was found good.
+	// certificate was found good; Resumed: it was, but on an earlier connection, whose session the client has resumed.
 	TLS                                bool
 	Version, Cipher, Group, CommonName string
-	Verified                           bool
+	Verified, Resumed                  bool
 	// Authority is the name that the client asked for, ALPN the protocol agreed on.
 	Authority, ALPN string
 	// UniqueID tells the client's connection from all others: at most 128 bytes of any kind.
@@ -81,6 +81,20 @@ func Length(b []byte) (int, error) {
 			return 0, errors.New("a PROXY header without end")
 		}
 		return 0, nil
+	}
+	return 0, ErrNone
+}
+
+// Refuse looks at b as Length does, for a peer that must not send a header: the error is ErrNone, or that it has begun one.
+func Refuse(b []byte) (int, error) {
+	for _, signature := range [][]byte{signature1, signature2} {
+		switch {
+		case !begins(b, signature):
+		case len(b) < len(signature):
+			return 0, nil
+		default:
+			return 0, errors.New("a PROXY header, which this peer must not send")
+		}
 	}
 	return 0, ErrNone
 }
@@ -147,6 +161,7 @@ func (h *Header) take(tlvs []proto.TLV) {
 		h.Group, _ = ssl.SSLGroup()
 		h.CommonName, _ = ssl.ClientCN()
 		h.Verified = (ssl.ClientCertConn() || ssl.ClientCertSess()) && ssl.Verified()
+		h.Resumed = h.Verified && !ssl.ClientCertConn()
 	}
 }
 
@@ -224,8 +239,11 @@ func (h *Header) tlvs() ([]proto.TLV, error) {
 func (h *Header) ssl() tlvparse.PP2SSL {
 	ssl := tlvparse.PP2SSL{Client: tlvparse.PP2_BITFIELD_CLIENT_SSL, Verify: 1}
 	if h.Verified {
-		ssl.Client |= tlvparse.PP2_BITFIELD_CLIENT_CERT_CONN | tlvparse.PP2_BITFIELD_CLIENT_CERT_SESS
+		ssl.Client |= tlvparse.PP2_BITFIELD_CLIENT_CERT_SESS
 		ssl.Verify = 0
+		if !h.Resumed {
+			ssl.Client |= tlvparse.PP2_BITFIELD_CLIENT_CERT_CONN
+		}
 	}
 	for _, sub := range []struct {
 		kind proto.PP2Type

@@ -77,6 +77,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		{Client: ap("[2001:db8::1]:4711"), Server: ap("[2001:db8::2]:443"), ALPN: "h2", Authority: "www.example.com", Country: "SE", Network: "64500", Denied: "acl", UniqueID: "\x00id"},
 		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", Group: "X25519", CommonName: "a client", Verified: true},
 		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.2"},
+		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.3", CommonName: "a client", Verified: true, Resumed: true},
 	} {
 		for version := 1; version <= 2; version++ {
 			b, err := Format(version, h)
@@ -103,6 +104,19 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	}
 	if h, err := Parse(b); err != nil || h.Client != ap("192.0.2.1:1") || h.Server != ap("[2001:db8::2]:2") {
 		t.Errorf("%+v, %v", h, err)
+	}
+}
+
+func TestRefuse(t *testing.T) {
+	for said, want := range map[string]string{
+		"": "", "P": "", "PROXY": "", "PROXY ": "must not send", "PROXY TCP4 x": "must not send", "PRI * HTTP/2.0": "no PROXY header", "POST /": "no PROXY header",
+		"\r\n": "", string(signature2[:11]): "", string(signature2): "must not send", string(signature2) + "\x21": "must not send",
+		"\r\nGET /": "no PROXY header", "\x16\x03\x01": "no PROXY header",
+	} {
+		n, err := Refuse([]byte(said))
+		if n != 0 || want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %d, %v; want %q", said, n, err, want)
+		}
 	}
 }
 

@@ -265,7 +265,11 @@ func (e *explanation) introductions() {
 		}
 	}
 	if e.ProxyOut > 0 {
-		e.say("PROXY headers: servers are sent one of version %d with each connection", e.ProxyOut)
+		with := "connection"
+		if e.UDP {
+			with = "datagram"
+		}
+		e.say("PROXY headers: servers are sent one of version %d with each %s", e.ProxyOut, with)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"edgepen/proxy/proxyproto"
 	"edgepen/proxy/relay"
+	"edgepen/proxy/udp"
 )
 
 // proxySource is the rule for a peer's PROXY headers; nil: what it sends is taken as it comes.
@@ -130,16 +131,81 @@ func (c *connection) introduction() proxyproto.Header {
 		h.TLS, h.Version, h.Cipher, h.Group = true, c.said.Version, c.said.Cipher, c.said.Group
 		h.Verified, h.Resumed, h.CommonName = c.said.Verified, c.said.Resumed, c.said.CommonName
 	}
-	if place := c.snap.geo; place != nil {
-		where := place.Lookup(c.addr)
-		if h.Country = where.Country; where.ASN != 0 {
-			h.Network = strconv.FormatUint(uint64(where.ASN), 10)
-		}
-	}
+	h.Country, h.Network = c.snap.placeFields(c.addr)
 	if c.denied {
 		h.Denied = ReasonWords[c.denial.reason]
 	}
 	return h
+}
+
+// placeFields is what servers are told of where a client is; "" what nobody knows.
+func (s *snapshot) placeFields(client netip.Addr) (country, network string) {
+	if s.geo == nil {
+		return "", ""
+	}
+	where := s.geo.Lookup(client)
+	if where.ASN != 0 {
+		network = strconv.FormatUint(uint64(where.ASN), 10)
+	}
+	return where.Country, network
+}
+
+// strip takes off a datagram the PROXY header of a peer that is to be believed. It gives the same answers as introduced, but about each datagram.
+func (l *listener) strip(s *snapshot, sender netip.AddrPort, datagram []byte) (n int, client netip.AddrPort, ok bool) {
+	source := s.proxySource(sender.Addr())
+	if source == nil {
+		return 0, client, true
+	}
+	n, client, err := proxyproto.Datagram(datagram)
+	switch {
+	case err == proxyproto.ErrNone && source.Rule != ProxyRequired:
+		return 0, client, true
+	case err == nil && source.Rule == ProxyRefused:
+		err = proxyproto.ErrRefused
+	}
+	if err != nil {
+		l.p.unintroduced.Add(1)
+		l.p.failures.record(ShowAddr(sender.Addr()), l.Address, badIntroduction{err})
+		return 0, netip.AddrPort{}, false
+	}
+	return n, client, true
+}
+
+// introduce makes the PROXY header that goes before each datagram of a flow. The identifier stays when the flow has to go elsewhere.
+func (d datagrams) introduce(s *snapshot, o *udp.Origin, denied string) error {
+	if s.ProxyOut == 0 {
+		o.Head = nil
+		return nil
+	}
+	said, err := parseAny(o.Said)
+	if err != nil {
+		return err
+	}
+	before, err := parseAny(o.Head)
+	if err != nil {
+		return err
+	}
+	h := proxyproto.Header{Datagram: true, Denied: denied, Authority: said.Authority, UniqueID: cmp.Or(before.UniqueID, said.UniqueID)}
+	if h.UniqueID == "" {
+		h.UniqueID = uniqueID()
+	}
+	if o.Client.IsValid() {
+		h.Client, h.Server = o.Client, o.Local
+	}
+	if said.Server.IsValid() {
+		h.Server = said.Server
+	}
+	h.Country, h.Network = s.placeFields(o.Client.Addr())
+	o.Head, err = proxyproto.Format(2, h)
+	return err
+}
+
+// parseAny reads a header that may not be there.
+func parseAny(head []byte) (proxyproto.Header, error) {
+	if len(head) == 0 {
+		return proxyproto.Header{}, nil
+	}
+	return proxyproto.Parse(head)
 }
 
 func localAddr(c net.Conn) netip.AddrPort {

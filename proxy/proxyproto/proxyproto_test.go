@@ -70,15 +70,22 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrittenIsRead(t *testing.T) {
-	for _, h := range []Header{
+// everyHeader is headers with all that they can say.
+func everyHeader() []Header {
+	return []Header{
 		{},
 		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443")},
 		{Client: ap("[2001:db8::1]:4711"), Server: ap("[2001:db8::2]:443"), ALPN: "h2", Authority: "www.example.com", Country: "SE", Network: "64500", Denied: "acl", UniqueID: "\x00id"},
 		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", Group: "X25519", CommonName: "a client", Verified: true},
 		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.2"},
+		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:53"), Datagram: true, UniqueID: "1"},
+		{Client: ap("[2001:db8::1]:4711"), Server: ap("[2001:db8::2]:53"), Datagram: true},
 		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.3", CommonName: "a client", Verified: true, Resumed: true},
-	} {
+	}
+}
+
+func TestWhatIsWrittenIsRead(t *testing.T) {
+	for _, h := range everyHeader() {
 		for version := 1; version <= 2; version++ {
 			b, err := Format(version, h)
 			if err != nil {
@@ -145,7 +152,18 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(string(signature2) + "\x20\x00\x00\x00"))
 	f.Add([]byte(string(signature2) + "\x21\x00\x00\x07\x03\x00\x04\x00\x00\x00\x01"))
 	f.Add([]byte(string(signature2) + "\x21\x11\x00\x19\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb\x20\x00\x0a\x07\x00\x00\x00\x00\x21\x00\x02v1"))
+	f.Add([]byte(string(signature2) + "\x21\x12\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb"))
+	for _, h := range everyHeader() {
+		for version := 1; version <= 2; version++ {
+			b, err := Format(version, h)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b)
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		sameAsParse(t, b)
 		n, err := Length(b)
 		if err != nil || n == 0 {
 			if n != 0 || err == nil && len(b) > 16+maxBlock {

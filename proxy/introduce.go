@@ -111,7 +111,7 @@ func uniqueID() string {
 func (c *connection) introduction() proxyproto.Header {
 	c.identifyUniquely() // proxy_out may be younger than the connection
 	h := proxyproto.Header{
-		ALPN: cmp.Or(c.protocol, c.said.ALPN), Authority: cmp.Or(c.asker.who.Name, c.said.Authority), UniqueID: c.said.UniqueID,
+		ALPN: cmp.Or(c.protocol, c.said.ALPN), Authority: cmp.Or(c.asker.who.Name, c.said.Authority), UniqueID: c.said.UniqueID, Datagram: c.said.Datagram,
 	}
 	if c.addr.IsValid() {
 		h.Client, h.Server = netip.AddrPortFrom(c.addr, c.port), c.said.Server
@@ -185,16 +185,14 @@ func (d datagrams) introduce(s *snapshot, o *udp.Origin, denied string) error {
 	if err != nil {
 		return err
 	}
-	h := proxyproto.Header{Datagram: true, Denied: denied, Authority: said.Authority, UniqueID: cmp.Or(before.UniqueID, said.UniqueID)}
-	if h.UniqueID == "" {
+	h := said // what else the proxy before us knows of its client, who may have sent no datagrams to it
+	if !said.Client.IsValid() {
+		h.Client, h.Server, h.Datagram = o.Client, o.Local, true
+	}
+	if h.UniqueID = cmp.Or(before.UniqueID, said.UniqueID); h.UniqueID == "" {
 		h.UniqueID = uniqueID()
 	}
-	if o.Client.IsValid() {
-		h.Client, h.Server = o.Client, o.Local
-	}
-	if said.Server.IsValid() {
-		h.Server = said.Server
-	}
+	h.Denied = denied
 	h.Country, h.Network = s.placeFields(o.Client.Addr())
 	o.Head, err = proxyproto.Format(2, h)
 	return err

@@ -27,6 +27,7 @@ func TestRead(t *testing.T) {
 		{"a bare LF", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n", "", "", "malformed"},
 		{"without end", "PROXY TCP4 " + strings.Repeat("1", 200), "", "", "without end"},
 		{"version 2", v2 + "\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb", "192.0.2.1:4711", "192.0.2.2:443", ""},
+		{"version 2, of datagrams", v2 + "\x21\x12\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb", "192.0.2.1:4711", "192.0.2.2:443", ""},
 		{"version 2, local", v2 + "\x20\x00\x00\x00", "", "", ""},
 		{"version 2, local with addresses", v2 + "\x20\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb", "", "", ""},
 		{"version 2, unspecified", v2 + "\x21\x00\x00\x00", "", "", ""},

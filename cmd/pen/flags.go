@@ -219,8 +219,8 @@ func (o *options) httpFlags() []flag {
 	return []flag{
 		o.toggle("H", "http", "http", groupHTTP, "HTTP mode: check every request, tell servers the client in X-Forwarded-For"),
 		o.setting("", "trusted-proxies", "CIDR,…", "trusted_proxies", groupHTTP, "peers whose X-Forwarded-For is kept and appended to"),
-		o.setting("", "proxy-protocol", "CIDR,…[,optional]", "proxy_protocol", groupListen, "peers that introduce their clients by a PROXY header, which has to come, or may (optional); repeatable"),
-		o.setting("", "proxy-out", "v1|v2", "proxy_out", groupServers, "introduce clients to servers by a PROXY header"),
+		o.setting("", "proxy-protocol", "CIDR,…[,optional|,refused]", "proxy_protocol", groupListen, "peers that introduce their clients by a PROXY header, which has to come, may (optional), or must not (refused); repeatable"),
+		o.setting("", "proxy-out", "v1|v2", "proxy_out", groupServers, "introduce clients to servers by a PROXY header, of datagrams by one of v2 before each"),
 		o.toggle("", "no-http2", "no http2", groupHTTP, "do not offer HTTP/2 to clients over TLS"),
 		o.setting("", "http2-streams", "N", "http2_streams", groupHTTP, "requests that a client of HTTP/2 may have under way at once [100]"),
 		o.toggle("", "no-http-reuse", "no http_reuse", groupHTTP, "use a connection to a server for one client only"),

@@ -1,6 +1,4 @@
-// Package h2 speaks HTTP/2 (RFC 9113) to clients. The protocol is net/http's; what is here turns each stream into a connection
-// that carries one HTTP/1.1 request and its response, so that whoever checks, forwards and answers requests of HTTP/1.1 does so for these as well,
-// by the same rules and nothing beside them.
+// Package h2 speaks HTTP/2 (RFC 9113) to clients. The protocol is net/http's; package streams makes a connection of each stream.
 package h2
 
 import (
@@ -10,8 +8,9 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"edgepen/proxy/streams"
 )
 
 // Protocol is HTTP/2's name in ALPN (RFC 9113 section 3.2).
@@ -40,7 +39,7 @@ func Serve(ctx context.Context, conn net.Conn, c Config) {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true) // TLS, if there is any, is below conn
 	server := &http.Server{
-		Handler:        &session{Config: c, conn: conn},
+		Handler:        &streams.Handler{Conn: conn, Idle: c.Idle, Exchange: c.Exchange},
 		Protocols:      protocols,
 		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: c.Streams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow},
 		MaxHeaderBytes: c.HeadMax,
@@ -84,33 +83,4 @@ func (l *lone) state(_ net.Conn, s http.ConnState) {
 	if s == http.StateClosed {
 		l.ended.Do(func() { close(l.over) })
 	}
-}
-
-// session is a connection with its streams.
-type session struct {
-	Config
-	conn    net.Conn
-	done    atomic.Int64 // requests that were answered
-	givenUp atomic.Int64 // requests that the client has given up
-}
-
-// patience is how many more requests a client may give up than it lets us answer. Giving up costs it next to nothing and a server a connection
-// (CVE-2023-44487); net/http bounds only how many are under way.
-const patience = 200
-
-// ServeHTTP is the way of a stream.
-func (c *session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	head, err := appendHead(nil, r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	s := newStream(c.conn, w, r, head)
-	c.Exchange(r.Context(), s)
-	if r.Context().Err() == nil {
-		c.done.Add(1)
-	} else if c.givenUp.Add(1) > patience+c.done.Load() {
-		c.conn.Close()
-	}
-	s.end(c.Idle)
 }

@@ -1,4 +1,4 @@
-package h2
+package streams
 
 import (
 	"errors"
@@ -19,8 +19,8 @@ var (
 	errField   = errors.New("a field holds a control character")
 )
 
-// appendHead writes a request's head as HTTP/1.1, with Connection: close, since no other follows.
-func appendHead(dst []byte, r *http.Request) ([]byte, error) {
+// appendHead writes a request's head as HTTP/1.1, with Connection: close, since no other follows. expects: what the client expects is passed on.
+func appendHead(dst []byte, r *http.Request, expects bool) ([]byte, error) {
 	switch {
 	case r.Method == http.MethodConnect:
 		return dst, errConnect
@@ -30,7 +30,7 @@ func appendHead(dst []byte, r *http.Request) ([]byte, error) {
 	dst = append(append(append(append(dst, r.Method...), ' '), r.RequestURI...), " HTTP/1.1\r\nHost: "...)
 	dst = append(append(dst, r.Host...), "\r\nConnection: close\r\n"...)
 	for name, values := range r.Header {
-		if ofHTTP1(name) {
+		if ofHTTP1(name) && !(expects && name == "Expect") {
 			continue
 		}
 		for _, value := range values {
@@ -50,7 +50,7 @@ func appendHead(dst []byte, r *http.Request) ([]byte, error) {
 	return append(dst, "\r\n"...), nil
 }
 
-// ofHTTP1 tells whether a field is one that we write ourselves, or that HTTP/2 has other means for. Expect is answered by the protocol
+// ofHTTP1 tells whether a field is one that we write ourselves, or that HTTP/2 has other means for. Expect is answered by its library
 // when the body is read.
 func ofHTTP1(name string) bool {
 	switch name {

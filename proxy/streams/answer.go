@@ -1,4 +1,4 @@
-package h2
+package streams
 
 import (
 	"bytes"
@@ -19,7 +19,9 @@ type answer struct {
 	held   []byte // the beginning of a head or of a line in a chunked body
 	begun  bool   // the final response's head has been passed on
 	closed bool   // a body until the end of the connection has come to it
-	failed error
+	// continues: 100 (Continue) is passed on; otherwise the library says so by itself when the body is read.
+	continues bool
+	failed    error
 }
 
 // complete tells whether the response is whole.
@@ -65,14 +67,14 @@ func (a *answer) takeHead(w http.ResponseWriter, p []byte, isHead bool) (rest []
 			w.Header().Add(string(name), string(value))
 		}
 	})
-	for _, name := range []string{"Date", "Content-Type"} { // which net/http would make up
+	for _, name := range []string{"Date", "Content-Type"} { // which the library would make up
 		if _, ok := w.Header()[name]; !ok {
 			w.Header()[name] = nil
 		}
 	}
 	a.held = nil
 	a.begun = !a.resp.Interim()
-	if a.begun || a.resp.Status != http.StatusContinue { // which the protocol says by itself when the body is read
+	if a.begun || a.continues || a.resp.Status != http.StatusContinue {
 		w.WriteHeader(a.resp.Status)
 	}
 	if !a.begun {

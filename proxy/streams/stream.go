@@ -1,4 +1,4 @@
-package h2
+package streams
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// stream is a stream of HTTP/2 as a connection: what is read is an HTTP/1.1 request, what is written is taken for the response to it.
+// stream is a stream as a connection: what is read is an HTTP/1.1 request, what is written is taken for the response to it.
 // One goroutine may read while another writes.
 type stream struct {
 	net.Conn // the connection of all streams, for its addresses only
@@ -86,7 +86,7 @@ func (s *stream) readChunk(p []byte) (int, error) {
 	return len(size) + n + 2, nil
 }
 
-// withoutWait is how much of a response can be written without anybody waiting for the client: net/http's server gathers 4096 bytes.
+// withoutWait is how much of a response can be written without anybody waiting for the client: the libraries gather 4096 bytes.
 const withoutWait = 4000
 
 // Write takes what comes next of the response.
@@ -112,7 +112,7 @@ func (s *stream) setWriteDeadline(t time.Time) error {
 	return s.control.SetWriteDeadline(t)
 }
 
-// Close ends the reading. The stream itself ends when its Exchange has returned, whole or, where the response is not, with RST_STREAM.
+// Close ends the reading. The stream itself ends when its Exchange has returned, whole or, where the response is not, reset.
 func (s *stream) Close() error { return s.r.Body.Close() }
 
 // CloseWrite is the end of a response that has no other.
@@ -121,7 +121,7 @@ func (s *stream) CloseWrite() error {
 	return nil
 }
 
-// Reset cuts the response off: the client sees RST_STREAM.
+// Reset cuts the response off: the client sees the stream reset.
 func (s *stream) Reset() { s.reset = true }
 
 // SetDeadline sets both deadlines.
@@ -149,7 +149,7 @@ func (s *stream) SetWriteDeadline(t time.Time) error {
 }
 
 // end settles the stream when its exchange is over; what is left to be sent of the response may take idle more. http.ErrAbortHandler is how a
-// handler of net/http resets its stream.
+// handler resets its stream.
 func (s *stream) end(idle time.Duration) {
 	var by time.Time
 	if idle > 0 {

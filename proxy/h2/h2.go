@@ -32,6 +32,9 @@ const (
 	connectionWindow = 1 << 20
 )
 
+// frameMax is the largest frame that is taken, the protocol's own default: each connection may have to hold one.
+const frameMax = 16 << 10
+
 // Serve speaks HTTP/2 on a connection until either side ends it, or ctx does, which is told the client with GOAWAY: what is under way is
 // then finished. The connection is closed when it returns.
 func Serve(ctx context.Context, conn net.Conn, c Config) {
@@ -41,7 +44,7 @@ func Serve(ctx context.Context, conn net.Conn, c Config) {
 	server := &http.Server{
 		Handler:        &streams.Handler{Conn: conn, Idle: c.Idle, Exchange: c.Exchange},
 		Protocols:      protocols,
-		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: c.Streams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow},
+		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: c.Streams, MaxReadFrameSize: frameMax, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow},
 		MaxHeaderBytes: c.HeadMax,
 		IdleTimeout:    c.Idle,
 		ErrorLog:       log.New(io.Discard, "", 0),

@@ -21,6 +21,12 @@ import (
 // serving serves one connection, each of whose requests goes to exchange as a whole head, and returns the client's end.
 func serving(t *testing.T, exchange func(ctx context.Context, head string, client net.Conn)) net.Conn {
 	t.Helper()
+	return servingStreams(t, 10, exchange)
+}
+
+// servingStreams does so for so many requests at once.
+func servingStreams(t *testing.T, streams int, exchange func(ctx context.Context, head string, client net.Conn)) net.Conn {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +44,7 @@ func serving(t *testing.T, exchange func(ctx context.Context, head string, clien
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		Serve(ctx, conn, Config{Streams: 10, HeadMax: 8 << 10, Idle: time.Minute, Exchange: func(ctx context.Context, c net.Conn) {
+		Serve(ctx, conn, Config{Streams: streams, HeadMax: 8 << 10, Idle: time.Minute, Exchange: func(ctx context.Context, c net.Conn) {
 			head := make([]byte, 64<<10)
 			n, _ := c.Read(head)
 			exchange(ctx, string(head[:n]), c)

@@ -19,8 +19,8 @@ func (c *connection) eachStream(stream *relay.Stream, once bool, serve func(ctx 
 	}
 	h2.Serve(ctx, stream.Conn(), h2.Config{
 		Streams: c.snap.HTTP2Streams,
-		HeadMax: c.snap.HeadMax,
-		Idle:    c.snap.Idle(),
+		HeadMax: c.snap.HeadMax, HeadTimeout: c.snap.HeadTimeout,
+		Idle: c.snap.Idle(),
 		Exchange: func(ctx context.Context, client net.Conn) {
 			serve(ctx, relay.NewStream(relay.NewPlainSocket(client), nil))
 			if once {

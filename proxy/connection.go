@@ -49,11 +49,12 @@ type connection struct {
 	ticket      limit.Ticket                        // the place of behalf in the limits
 	known       *backend.Client                     // the entry of behalf in the table
 	server      *backend.Server                     // nil: none at present
-	serverShown string                              // its address, for the log
+	serverAt    netip.Addr                          // its address, for the log; the zero Addr for one on a Unix socket
 	aborted     atomic.Bool
 	resting     atomic.Bool // waits between two requests
 	serverEnd   atomic.Pointer[serverEnd]
 	tunnel      atomic.Pointer[relay.RawRelay] // nil: none at present
+	branches    branches
 }
 
 // serverEnd is the server's end of a connection, for those who look at it from outside.
@@ -108,7 +109,7 @@ func (c *connection) serve() {
 		return
 	}
 	if c.snap.Dummy && !c.denied {
-		c.eachStream(stream, false, func(_ context.Context, client *relay.Stream) { dummy(client) })
+		c.eachStream(stream, false, func(_ onGone, client *relay.Stream) { dummy(client) })
 		return
 	}
 	if c.snap.Peek && stream.Await() != nil {
@@ -327,9 +328,9 @@ func (c *connection) secure(s *relay.Socket, srv *backend.Server, snap *snapshot
 
 // use makes a server that was connected to the connection's own.
 func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
-	c.server, c.serverShown = srv, srv.Address
+	c.server, c.serverAt = srv, netip.Addr{}
 	if t, ok := s.RemoteAddr().(*net.TCPAddr); ok {
-		c.serverShown = t.AddrPort().Addr().Unmap().String()
+		c.serverAt = t.AddrPort().Addr().Unmap()
 	}
 	if !snap.Forgetful && c.routed == nil && !(c.denied && c.denial.reason == DeniedByRate) {
 		c.known.SetLast(srv.Index)
@@ -338,6 +339,14 @@ func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
 	if c.aborted.Load() {
 		s.Close() // abort came too early to see it
 	}
+}
+
+// shownServer is the server's address for people and logs.
+func (c *connection) shownServer() string {
+	if c.serverAt.IsValid() {
+		return c.serverAt.String()
+	}
+	return c.server.Address
 }
 
 // spare keeps the server's connection for whoever needs one next, unless somebody outside is about to close it: once it is spared, it is no longer

@@ -21,9 +21,8 @@ type Config struct {
 	HeadMax     int           // bytes of a request's head
 	HeadTimeout time.Duration // for a whole head, from its first frame on, and for what a connection begins with
 	Idle        time.Duration // without a request
-	// Exchange reads one request from client and answers it. It is called for several streams at once, and ctx ends when the client has given
-	// its request up or is gone.
-	Exchange func(ctx context.Context, client net.Conn)
+	// Exchange reads one request from client and answers it. It is called for several streams at once.
+	Exchange func(client *Stream)
 }
 
 // The windows are how many bytes of a request's body may be on their way: of one stream, and of all of a connection together.

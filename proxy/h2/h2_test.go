@@ -44,7 +44,10 @@ func servingStreams(t *testing.T, streams int, exchange func(ctx context.Context
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		Serve(ctx, conn, Config{Streams: streams, HeadMax: 8 << 10, Idle: time.Minute, Exchange: func(ctx context.Context, c net.Conn) {
+		Serve(ctx, conn, Config{Streams: streams, HeadMax: 8 << 10, Idle: time.Minute, Exchange: func(c *Stream) {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			c.OnGone(cancel)
 			head := make([]byte, 64<<10)
 			n, _ := c.Read(head)
 			exchange(ctx, string(head[:n]), c)

@@ -3,7 +3,6 @@ package h2
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -325,18 +324,19 @@ func (s *session) start(st *Stream) {
 	s.exchanges.Add(1)
 	go func() {
 		defer s.exchanges.Done()
-		ctx, cancel := context.WithCancel(context.Background())
-		st.mu().Lock()
-		st.cancel = cancel
-		gone := st.err != nil
-		st.mu().Unlock()
-		if gone {
-			cancel()
-		}
-		s.Exchange(ctx, st)
-		cancel()
+		deepen()
+		s.Exchange(st)
 		st.finish()
 	}()
+}
+
+// deepen makes room on a new goroutine's stack for all that an exchange needs of it. Where it grows bit by bit instead, what is on it has to be moved
+// each time.
+//
+//go:noinline
+func deepen() byte {
+	var room [12 << 10]byte
+	return room[len(os.Args)]
 }
 
 // recent remembers some numbers of streams, the last ones.

@@ -1,7 +1,6 @@
 package h2
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -39,7 +38,7 @@ type Stream struct {
 	closed    bool   // nobody reads or writes here any more
 	said      bool   // the response is whole
 	err       error  // the client has given the request up, or is gone
-	cancel    context.CancelFunc
+	gone      func() // is called when that happens
 	readBy    time.Time
 	writeBy   time.Time
 	alarm     *time.Timer // wakes those who wait when a deadline is over
@@ -136,8 +135,9 @@ func (st *Stream) consumed(n int64) {
 func (st *Stream) give(err error) {
 	if st.err == nil {
 		st.err = err
-		if st.cancel != nil {
-			st.cancel()
+		if st.gone != nil {
+			go st.gone()
+			st.gone = nil
 		}
 		st.some.Broadcast()
 		st.s.out.room.Broadcast()
@@ -280,6 +280,26 @@ func (st *Stream) setAlarm(by time.Time) {
 		st.alarm.Reset(time.Until(by))
 	}
 	st.alarmAt = by
+}
+
+// OnGone has f called, in a goroutine of its own, when the client has given the request up or is gone. stop reports whether it will not be called.
+func (st *Stream) OnGone(f func()) (stop func() bool) {
+	st.mu().Lock()
+	defer st.mu().Unlock()
+	if st.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	st.gone = f
+	return st.forget
+}
+
+func (st *Stream) forget() bool {
+	st.mu().Lock()
+	defer st.mu().Unlock()
+	waited := st.gone != nil
+	st.gone = nil
+	return waited
 }
 
 // Close ends the reading, and the writing. The stream itself ends when its Exchange has returned, whole or, where the response is not, with RST_STREAM.

@@ -65,8 +65,16 @@ func NewSocket(c net.Conn) (*Socket, error) {
 	return s, nil
 }
 
-// NewPlainSocket takes over a client that is no connection of the system's: a stream of HTTP/2. It is never a server's.
-func NewPlainSocket(c net.Conn) *Socket { return &Socket{Conn: c} }
+// NewPlainStream is the stream of a client that is no connection of the system's: a stream of HTTP/2. It is never a server's.
+func NewPlainStream(c net.Conn) *Stream {
+	both := &struct {
+		stream Stream
+		socket Socket
+	}{}
+	both.socket.Conn = c
+	both.stream.sock = &both.socket
+	return &both.stream
+}
 
 // fillAhead is called by the runtime's poller; false means wait until the descriptor is readable.
 func (s *Socket) fillAhead(fd uintptr) bool {

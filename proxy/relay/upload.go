@@ -122,6 +122,16 @@ func (x *exchange) endUpload() error {
 	return err
 }
 
+// over reports whether the upload has ended.
+func (u *upload) over() bool {
+	select {
+	case <-u.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // wait returns once the upload has ended, with the reason if it ended early.
 func (u *upload) wait() error {
 	<-u.done

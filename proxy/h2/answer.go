@@ -3,6 +3,7 @@ package h2
 import (
 	"bytes"
 	"errors"
+	"sync"
 
 	"edgepen/httpx"
 )
@@ -24,7 +25,7 @@ type recipient interface {
 
 // answer takes an HTTP/1.1 response apart that is written piece by piece.
 type answer struct {
-	resp   httpx.Response
+	resp   *httpx.Response
 	isHead bool   // the request was HEAD
 	accept string // what an upgrade has to be answered with; "": there is none
 	held   []byte // the beginning of a head or of a line in a chunked body
@@ -33,6 +34,19 @@ type answer struct {
 	raw    bool   // the response is an upgrade: what follows is no message
 	ended  bool   // and all of the response
 	failed error
+}
+
+// responses lends out heads, for the tables of fields in them.
+var responses = sync.Pool{New: func() any { return new(httpx.Response) }}
+
+// newAnswer is an answer of which nothing has been written.
+func newAnswer() answer { return answer{resp: responses.Get().(*httpx.Response)} }
+
+// recycle is for when nobody writes any more.
+func (a *answer) recycle() {
+	a.resp.Reset()
+	responses.Put(a.resp)
+	a.resp = nil
 }
 
 // take takes what comes next of the response.
@@ -79,7 +93,7 @@ func (a *answer) takeHead(to recipient, p []byte) (rest []byte, err error) {
 	rest = p[len(p)-(len(b)-n):]
 	switch {
 	case a.resp.Status == 101:
-		if a.accept == "" || !accepts(&a.resp, b, a.accept) {
+		if a.accept == "" || !accepts(a.resp, b, a.accept) {
 			return nil, errUpgrade
 		}
 		a.begun, a.raw = true, true
@@ -88,7 +102,7 @@ func (a *answer) takeHead(to recipient, p []byte) (rest []byte, err error) {
 	case !a.resp.Interim():
 		a.begun, a.ended = true, a.resp.Body.Done()
 	}
-	err = to.head(&a.resp, b, a.ended)
+	err = to.head(a.resp, b, a.ended)
 	a.held = a.held[:0]
 	if !a.begun {
 		a.resp.Reset()

@@ -332,8 +332,12 @@ func (f *frames) headers(id uint32, end bool, change map[string]string) {
 			delete(change, all[i][0])
 		}
 	}
-	for name, value := range change {
-		all = append(all, [2]string{name, value})
+	for _, pseudo := range []bool{true, false} {
+		for name, value := range change {
+			if strings.HasPrefix(name, ":") == pseudo {
+				all = append(all, [2]string{name, value})
+			}
+		}
 	}
 	for _, h := range all {
 		enc.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]}) //nolint:errcheck // into memory

@@ -35,10 +35,7 @@ func (s *session) take(f http2.Frame) error {
 	case *http2.PushPromiseFrame:
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
-	if s.annoyed(1) { // what has no effect, and what we do not know (RFC 9113 section 5.5)
-		return errAnnoyed
-	}
-	return nil
+	return s.bother() // by what has no effect, and what we do not know (RFC 9113 section 5.5)
 }
 
 // takeHeaders begins a request, or the trailer of one.
@@ -116,7 +113,6 @@ func (s *session) takeRequest(of opening) error {
 	if err := s.block.check(of.ended); err != nil && !s.block.large {
 		return http2.StreamError{StreamID: of.id, Code: http2.ErrCodeProtocol}
 	}
-	st := newStream(s, of)
 	s.mu.Lock()
 	switch {
 	case s.parting == parted: // as GOAWAY has said
@@ -126,23 +122,20 @@ func (s *session) takeRequest(of opening) error {
 	case len(s.open) >= s.Streams, s.running >= 2*s.Streams:
 		s.out.frames.WriteRSTStream(of.id, http2.ErrCodeRefusedStream) //nolint:errcheck // into memory
 		s.cut.add(of.id)
+		s.out.wake(s)
 		s.mu.Unlock()
-		s.kick()
-		if s.annoyed(1) {
-			return errAnnoyed
-		}
-		return nil
+		return s.bother()
 	}
+	st := newStream(s, of)
 	s.open[of.id] = st
-	if !s.block.large {
-		s.start(st)
-		s.mu.Unlock()
-		return nil
-	}
 	s.running++
 	s.mu.Unlock()
-	st.Write(httpx.AppendErrorPage(nil, 431, "header too large", st.answer.isHead)) //nolint:errcheck // the client sees it
-	st.finish()
+	if s.block.large {
+		st.Write(httpx.AppendErrorPage(nil, 431, "header too large", false)) //nolint:errcheck // the client sees it
+		st.finish()
+		return nil
+	}
+	s.start(st)
 	return nil
 }
 
@@ -242,8 +235,8 @@ func (s *session) takeSettings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
 		return nil
 	}
-	if s.annoyed(1) {
-		return errAnnoyed
+	if err := s.bother(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	err := f.ForeachSetting(s.set)
@@ -284,8 +277,8 @@ func (s *session) takePing(f *http2.PingFrame) error {
 		}
 		return nil
 	}
-	if s.annoyed(1) {
-		return errAnnoyed
+	if err := s.bother(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	s.out.frames.WritePing(true, f.Data) //nolint:errcheck // into memory

@@ -190,8 +190,8 @@ func (s *session) next() error {
 
 // spoiled ends a stream because of what the client sent.
 func (s *session) spoiled(e http2.StreamError) error {
-	if s.annoyed(1) {
-		return errAnnoyed
+	if err := s.bother(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	s.givenUp++
@@ -221,6 +221,14 @@ func (s *session) annoyed(n float64) bool {
 	s.temper.calm(float64(20 * (done - s.answered)))
 	s.answered = done
 	return s.temper.add(n, time.Now())
+}
+
+// bother is one more of what keeps us busy with nothing.
+func (s *session) bother() error {
+	if s.annoyed(1) {
+		return errAnnoyed
+	}
+	return nil
 }
 
 // leave tells the client that no further request will be answered, and ends the connection when those that were sent are. It may have sent some before
@@ -320,7 +328,6 @@ func (s *session) farewell() {
 
 // start begins a stream's exchange.
 func (s *session) start(st *Stream) {
-	s.running++
 	s.exchanges.Add(1)
 	go func() {
 		defer s.exchanges.Done()

@@ -47,11 +47,11 @@ type Stream struct {
 
 var errGone = errors.New("the client has given the request up")
 
-// newStream makes a stream of the fields that have come.
+// newStream makes a stream of the fields that have come. s.mu is held.
 func newStream(s *session, of opening) *Stream {
-	st := &Stream{s: s, id: of.id, length: s.block.bodyLength(), bodyEnded: of.ended}
+	st := &Stream{s: s, id: of.id, answer: newAnswer(), length: s.block.bodyLength(), bodyEnded: of.ended}
 	st.some.L = &s.mu
-	st.window = s.initialWindow()
+	st.window = s.firstWindow
 	if s.block.large {
 		return st
 	}
@@ -59,12 +59,6 @@ func newStream(s *session, of opening) *Stream {
 	st.chunked = !of.ended && st.length < 0 && s.block.protocol == ""
 	st.answer.isHead, st.answer.accept = s.block.method == "HEAD", s.block.accept
 	return st
-}
-
-func (s *session) initialWindow() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.firstWindow
 }
 
 // LocalAddr is that of the connection, and RemoteAddr as well.
@@ -181,6 +175,9 @@ func (st *Stream) finish() {
 	}
 	if st.err == nil || st.said {
 		s.done++
+	}
+	if !st.answer.raw {
+		st.answer.recycle()
 	}
 	s.running--
 	s.restedAt = time.Now()

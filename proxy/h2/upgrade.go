@@ -17,7 +17,12 @@ func appendUpgrade(dst []byte) (_ []byte, accept string) {
 	var nonce [16]byte
 	rand.Read(nonce[:]) //nolint:errcheck // it never fails
 	key := base64.StdEncoding.EncodeToString(nonce[:])
-	sum := sha1.Sum([]byte(key + acceptSuffix))
 	dst = append(append(append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: "...), key...), "\r\n"...)
-	return dst, base64.StdEncoding.EncodeToString(sum[:])
+	return dst, acceptOf(key)
+}
+
+// acceptOf is what a server answers to a key.
+func acceptOf(key string) string {
+	sum := sha1.Sum([]byte(key + acceptSuffix))
+	return base64.StdEncoding.EncodeToString(sum[:])
 }

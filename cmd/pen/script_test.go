@@ -113,6 +113,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"hello":            hello,
 		"issue":            issue,
 		"mmdb":             mmdb,
+		"module":           module,
 		"observe":          observe,
 		"occupy":           occupy,
 		"piecemeal":        piecemeal,

@@ -279,17 +279,17 @@ func FuzzBody(f *testing.F) {
 	f.Add([]byte("A\r\n0123456789\r\n0\r\nX-Sum: 5\r\nY: z\r\n\r\nrest"), 4, 2)
 	f.Add([]byte("2\r\nhi\n0\r\n\r\n"), 7, 1)
 	f.Fuzz(func(t *testing.T, text []byte, step, size int) {
-		take := func(step, size int) (string, error, http.Header) {
+		take := func(step, size int) (string, http.Header, error) {
 			var r httpx.Request
 			if _, err := r.Parse([]byte("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"), 1<<20); err != nil {
 				t.Fatal(err)
 			}
 			b := &body{far: &scripted{left: bytes.Clone(text), step: step}, body: &r.Body, buffer: make([]byte, 1000), trailer: http.Header{"X-Sum": nil}}
 			all, err := io.ReadAll(io.MultiReader(&sized{b, size}))
-			return string(all), err, b.trailer
+			return string(all), b.trailer, err
 		}
-		one, err, trailer := take(len(text)+1, 512)
-		other, err2, trailer2 := take(1+step&63, 1+size&63)
+		one, trailer, err := take(len(text)+1, 512)
+		other, trailer2, err2 := take(1+step&63, 1+size&63)
 		if one != other || (err == nil) != (err2 == nil) || err == nil && fmt.Sprint(trailer) != fmt.Sprint(trailer2) {
 			t.Errorf("%q: %q, %v, %v and %q, %v, %v", text, one, err, trailer, other, err2, trailer2)
 		}

@@ -20,10 +20,16 @@ type answer struct {
 	begun  bool   // the final response's head has been passed on
 	closed bool   // a body until the end of the connection has come to it
 	failed error
+
+	accept string // of a WebSocket: what the server has to accept it by; "": it is none
+	tunnel bool   // it has been opened: bytes pass as they come
 }
 
 // complete tells whether the response is whole.
 func (a *answer) complete() bool {
+	if a.tunnel {
+		return a.closed
+	}
 	return a.begun && (a.resp.Body.Done() || a.closed && a.resp.Body.UntilClose())
 }
 
@@ -33,6 +39,10 @@ func (a *answer) close() { a.closed = true }
 // take takes what comes next of the response.
 func (a *answer) take(w http.ResponseWriter, p []byte, isHead bool) error {
 	for len(p) > 0 && a.failed == nil {
+		if a.tunnel {
+			_, a.failed = w.Write(p)
+			return a.failed
+		}
 		if a.begun {
 			p, a.failed = a.takeBody(w, p)
 		} else {
@@ -70,10 +80,16 @@ func (a *answer) takeHead(w http.ResponseWriter, p []byte, isHead bool) (rest []
 			w.Header()[name] = nil
 		}
 	}
+	status := a.resp.Status
+	if a.accept != "" && !a.resp.Interim() {
+		if status, err = a.switched(w); err != nil {
+			return nil, err
+		}
+	}
 	a.held = nil
 	a.begun = !a.resp.Interim()
 	if a.begun || a.resp.Status != http.StatusContinue { // which the protocol says by itself when the body is read
-		w.WriteHeader(a.resp.Status)
+		w.WriteHeader(status)
 	}
 	if !a.begun {
 		clear(w.Header())

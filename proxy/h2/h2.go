@@ -103,12 +103,15 @@ const patience = 200
 
 // ServeHTTP is the way of a stream.
 func (c *session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	head, err := appendHead(nil, r)
+	head, accept, err := headOf(r)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		http.Error(w, err.Error(), statusOf(err))
 		return
 	}
 	s := newStream(c.conn, w, r, head)
+	if accept != "" {
+		s.chunked, s.answer.accept = false, accept
+	}
 	c.Exchange(r.Context(), s)
 	if r.Context().Err() == nil {
 		c.done.Add(1)

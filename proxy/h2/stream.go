@@ -22,6 +22,7 @@ type stream struct {
 	chunked bool        // the body's length is not known
 	ended   atomic.Bool // nothing is left of the body
 	reset   bool        // the response is cut off
+	over    atomic.Bool // of a WebSocket: the server has ended it
 
 	answer  answer
 	writeBy time.Time // the deadline of writes, set on the stream only before one that may have to wait
@@ -47,8 +48,9 @@ func (s *stream) Read(p []byte) (int, error) {
 		return s.readChunk(p)
 	}
 	n, err := s.r.Body.Read(p)
-	if err == io.EOF {
+	if err == io.EOF || s.over.Load() {
 		s.ended.Store(true)
+		err = io.EOF
 	}
 	if n > 0 {
 		return n, nil
@@ -115,9 +117,14 @@ func (s *stream) setWriteDeadline(t time.Time) error {
 // Close ends the reading. The stream itself ends when its Exchange has returned, whole or, where the response is not, with RST_STREAM.
 func (s *stream) Close() error { return s.r.Body.Close() }
 
-// CloseWrite is the end of a response that has no other.
+// CloseWrite is the end of a response that has no other. A WebSocket ends with it, for net/http says so to the client only when its request
+// is over, too, and the client waits for that.
 func (s *stream) CloseWrite() error {
 	s.answer.close()
+	if s.answer.tunnel {
+		s.over.Store(true)
+		return s.r.Body.Close()
+	}
 	return nil
 }
 

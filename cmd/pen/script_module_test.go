@@ -44,3 +44,14 @@ func module(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(os.Symlink(path, ts.MkAbs(args[0])))
 }
+
+// npm installs a package of node's into $WORK: npm PACKAGE. A script for which it cannot be fetched is skipped.
+func npm(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: npm PACKAGE")
+	}
+	install := exec.Command("npm", "install", "--no-audit", "--no-fund", "--no-update-notifier", "--prefix", ts.MkAbs("."), args[0])
+	if out, err := install.CombinedOutput(); err != nil {
+		worldOf(ts).t.Skip("npm cannot install", args[0], err, string(out))
+	}
+}

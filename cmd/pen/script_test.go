@@ -114,6 +114,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"issue":            issue,
 		"mmdb":             mmdb,
 		"module":           module,
+		"npm":              npm,
 		"observe":          observe,
 		"occupy":           occupy,
 		"piecemeal":        piecemeal,

@@ -108,6 +108,7 @@ type Config struct {
 	HTTP           bool
 	HTTP2          bool          // offer HTTP/2 where HTTP is spoken over TLS
 	HTTP2Streams   int           // requests that a client of HTTP/2 may have under way at once
+	BackendHTTP2   bool          // speak HTTP/2 to HTTP servers, over TLS by ALPN and otherwise without asking
 	Reuse          bool          // connections to HTTP servers are used for other clients as well
 	HeadMax        int           // bytes of a request or response head
 	HeadTimeout    time.Duration // for a request head

@@ -13,6 +13,7 @@ import (
 	"edgepen/httpx"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/h2"
+	"edgepen/proxy/h2client"
 	"edgepen/proxy/limit"
 	"edgepen/proxy/proxyproto"
 	"edgepen/proxy/relay"
@@ -284,12 +285,20 @@ func (c *connection) connect(anew bool) (*relay.Stream, error) {
 
 // reach takes a connection to a server that is spare or idle, or makes a new one, and begins TLS on it where that is asked for.
 func (c *connection) reach(srv *backend.Server, snap *snapshot, anew bool) (*relay.Socket, *relay.Stream, error) {
+	if c.snap.HTTP && snap.http2ToServers() && c.routed == nil {
+		return c.join(srv, snap)
+	}
 	if !anew && c.shares(snap) {
 		if s := c.p.spares.take(srv, snap); s != nil {
 			return s.Socket(), s, nil
 		}
 	}
-	from, by := snap.dialFrom(c.addr), time.Now().Add(snap.ConnectTimeout)
+	return c.open(srv, snap, time.Now().Add(snap.ConnectTimeout))
+}
+
+// open takes an idle connection or makes a new one.
+func (c *connection) open(srv *backend.Server, snap *snapshot, by time.Time) (*relay.Socket, *relay.Stream, error) {
+	from := snap.dialFrom(c.addr)
 	if !from.client.IsValid() && c.routed == nil {
 		if s := c.p.idlers.take(srv, snap); s != nil {
 			if stream, err := c.secure(s, srv, snap, by); err == nil {
@@ -319,6 +328,9 @@ func (c *connection) secure(s *relay.Socket, srv *backend.Server, snap *snapshot
 	ctx, cancel := context.WithDeadline(c.p.alive, by)
 	defer cancel()
 	t, err := snap.upstream.Handshake(ctx, s, srv.Address)
+	if err == nil && c.snap.HTTP && snap.http2ToServers() && t.ConnectionState().NegotiatedProtocol != h2client.Protocol {
+		err = errNoHTTP2
+	}
 	if err != nil {
 		s.Close()
 		return nil, err

@@ -57,6 +57,7 @@ type Proxy struct {
 	traffic       atomic.Pointer[trafficlog.Log] // nil: nothing is recorded
 	idlers        *idlers
 	spares        *spares
+	trunks        *trunks
 	unintroduced  atomic.Uint64 // connections whose PROXY header was missing or malformed
 	dsr           *dsr.Balancer // nil: none
 	emergency     backend.State
@@ -80,7 +81,7 @@ type Proxy struct {
 func New(log *slog.Logger, level *slog.LevelVar) *Proxy {
 	p := &Proxy{log: log, level: level, config: DefaultConfig(), slots: newSlots()}
 	p.clients = backend.NewClients(p.config.ClientsMax)
-	p.idlers, p.spares = newIdlers(p), newSpares()
+	p.idlers, p.spares, p.trunks = newIdlers(p), newSpares(), newTrunks()
 	p.store, p.upstreamStore = certs.NewStore(), certs.NewStore()
 	p.revocation, p.staples = revoke.NewChecker(log), staple.NewKeeper(log)
 	p.acme, p.failures = newAuthority(log), newFailures(log)
@@ -335,6 +336,7 @@ func (p *Proxy) Close() {
 	p.slots.close()
 	p.running.Wait()
 	p.spares.tend(nil) // those of connections that ended last
+	p.trunks.tend(nil)
 	p.useLog(nil)
 }
 

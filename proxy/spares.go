@@ -43,7 +43,7 @@ func (c *connection) shares(snap *snapshot) bool {
 func (s *spares) put(srv *backend.Server, snap *snapshot, stream *relay.Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !snap.Reuse || snap.Transparent || snap.ProxyOut > 0 || len(s.have[srv.State]) >= sparesMax {
+	if !snap.Reuse || snap.http2ToServers() || snap.Transparent || snap.ProxyOut > 0 || len(s.have[srv.State]) >= sparesMax {
 		stream.Close()
 		return
 	}
@@ -80,7 +80,7 @@ func (s *spares) pop(of *backend.State) (last spare, ok bool) {
 
 // good reports whether a spare connection is what a new one would be under this configuration, and open with nothing said.
 func (d *spare) good(snap *snapshot) bool {
-	return snap.Reuse && d.upstream == snap.upstream && d.source == dialFrom{source: snap.Source} &&
+	return snap.Reuse && !snap.http2ToServers() && d.upstream == snap.upstream && d.source == dialFrom{source: snap.Source} &&
 		time.Since(d.since) < spareTime && snap.has(idler{d.server, d.stream.Socket()}) && d.stream.Socket().Silent()
 }
 

@@ -223,6 +223,7 @@ func (o *options) httpFlags() []flag {
 		o.setting("", "proxy-out", "v1|v2", "proxy_out", groupServers, "introduce clients to servers by a PROXY header"),
 		o.toggle("", "no-http2", "no http2", groupHTTP, "do not offer HTTP/2 to clients over TLS"),
 		o.setting("", "http2-streams", "N", "http2_streams", groupHTTP, "requests that a client of HTTP/2 may have under way at once [100]"),
+		o.toggle("", "backend-http2", "backend_http2", groupHTTP, "speak HTTP/2 to the servers, as gRPC wants it: by ALPN with --backend-tls, otherwise without asking (h2c)"),
 		o.toggle("", "no-http-reuse", "no http_reuse", groupHTTP, "use a connection to a server for one client only"),
 		o.setting("", "hsts", "SECONDS[,includesubdomains][,preload]", "hsts", groupHTTP, "tell browsers to use TLS only (Strict-Transport-Security)"),
 		o.setting("", "response-remove", "NAME,…", "response_remove", groupHTTP, "leave fields of servers' responses out, such as Server"),

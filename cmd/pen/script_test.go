@@ -115,6 +115,8 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"hello":            hello,
 		"issue":            issue,
 		"mmdb":             mmdb,
+		"module":           module,
+		"npm":              npm,
 		"observe":          observe,
 		"occupy":           occupy,
 		"piecemeal":        piecemeal,

@@ -125,7 +125,7 @@ func FuzzHead(f *testing.F) {
 	f.Add("GET", "/", "example.com", "x", "y", "cookie", "a=b", true)
 	f.Add("POST", "/a?b", "[::1]:443", "content-length", "3", "expect", "100-continue", false)
 	f.Add("GET", "/ HTTP/1.1\r\nX: y", "a", "X", "y", "", "", true)
-	f.Add("GET", "*", "a\r\nb", "transfer-encoding", "chunked", "x", "y", false)           // CVE-2021-33193 and its like: what a downgrade lets through
+	f.Add("GET", "*", "a\r\nb", "transfer-encoding", "chunked", "x", "y", false)            // CVE-2021-33193 and its like: what a downgrade lets through
 	f.Add("GET", "/", "a", "content-length", "0", "content-length", "10", false)            // CVE-2021-21295
 	f.Add("GET /x HTTP/1.1\r\nHost: b\r\n\r\nGET", "/", "a", "host", "b", "te", "x", false) // a second request in the method
 	f.Fuzz(func(t *testing.T, method, path, authority, name, value, name2, value2 string, bodyless bool) {

@@ -25,6 +25,12 @@ func (st *Stream) Write(p []byte) (int, error) {
 // CloseWrite is the end of a response that has no other.
 func (st *Stream) CloseWrite() error {
 	err := st.answer.close((*responder)(st))
+	if st.answer.raw {
+		st.mu().Lock()
+		st.hung = true
+		st.some.Broadcast()
+		st.mu().Unlock()
+	}
 	st.s.drain(1)
 	return err
 }

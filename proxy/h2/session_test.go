@@ -79,7 +79,7 @@ func after(t *testing.T, words <-chan string, want string) time.Duration {
 
 // ok answers every request.
 func ok(client *Stream) {
-	io.ReadAll(client)                                                      //nolint:errcheck // what is there of it
+	io.ReadAll(client)                                                       //nolint:errcheck // what is there of it
 	io.WriteString(client, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi") //nolint:errcheck // the client sees it
 }
 
@@ -145,54 +145,6 @@ func TestLeaving(t *testing.T) {
 			}
 		}
 	})
-}
-
-// TestWebSockets: a stream becomes a tunnel when the server has answered the upgrade (RFC 8441).
-func TestWebSockets(t *testing.T) {
-	key := func(head string) string {
-		_, rest, _ := strings.Cut(head, "Sec-WebSocket-Key: ")
-		key, _, _ := strings.Cut(rest, "\r\n")
-		return key
-	}
-	for _, c := range []struct{ name, answer, want string }{
-		{"accepted", "", "HEADERS :status=200"},
-		{"a wrong key", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n", "RST_STREAM INTERNAL_ERROR"},
-		{"an ordinary answer", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "RST_STREAM INTERNAL_ERROR"},
-		{"refused", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "HEADERS :status=403"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f := timed(t, t.Context(), Config{Streams: 10, HeadMax: 8 << 10, Exchange: func(client *Stream) {
-					b := make([]byte, 4096)
-					n, _ := client.Read(b)
-					head := string(b[:n])
-					if !strings.HasPrefix(head, "GET /chat HTTP/1.1\r\nHost: a\r\n") || !strings.Contains(head, "\r\nUpgrade: websocket\r\n") ||
-						!strings.Contains(head, "\r\nsec-websocket-version: 13\r\n") || strings.Contains(head, "bogus") {
-						t.Errorf("%q", head)
-					}
-					answer := c.answer
-					if answer == "" {
-						answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + acceptOf(key(head)) + "\r\n\r\n"
-					}
-					if _, err := io.WriteString(client, answer); err == nil && c.name == "accepted" {
-						io.Copy(client, client) //nolint:errcheck // an echo
-						client.CloseWrite()     //nolint:errcheck // the client sees it
-					}
-				}})
-				words := f.hello()
-				f.headers(1, false, map[string]string{":method": "CONNECT", ":protocol": "websocket", ":path": "/chat", ":authority": "a",
-					"sec-websocket-version": "13", "sec-websocket-key": "bogus"})
-				after(t, words, c.want)
-				if c.name != "accepted" {
-					return
-				}
-				f.fr.WriteData(1, false, []byte("ping")) //nolint:errcheck // seen below
-				after(t, words, "DATA ping")
-				f.fr.WriteData(1, true, []byte("bye")) //nolint:errcheck // seen below
-				after(t, words, "DATA bye")
-			})
-		})
-	}
 }
 
 // TestBodiesAsLongAsTheySay: RFC 9113 section 8.1.1.

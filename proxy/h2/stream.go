@@ -37,6 +37,7 @@ type Stream struct {
 	back      int64  // of these, what can be used again
 	closed    bool   // nobody reads or writes here any more
 	said      bool   // the response is whole
+	hung      bool   // a tunnel whose server's end is there: what the client still says is of no use
 	err       error  // the client has given the request up, or is gone
 	gone      func() // is called when that happens
 	readBy    time.Time
@@ -227,12 +228,12 @@ const (
 func (st *Stream) readBody(p []byte) (int, error) {
 	st.mu().Lock()
 	defer st.mu().Unlock()
-	for st.at == len(st.body) && !st.bodyEnded {
+	for st.at == len(st.body) && !st.bodyEnded && !st.hung {
 		if err := st.wait(&st.some, st.readBy); err != nil {
 			return 0, err
 		}
 	}
-	if st.at == len(st.body) {
+	if st.at == len(st.body) || st.hung {
 		return 0, io.EOF
 	}
 	n := copy(p, st.body[st.at:])

@@ -65,7 +65,7 @@ func NewSocket(c net.Conn) (*Socket, error) {
 	return s, nil
 }
 
-// NewPlainStream is the stream of a client that is no connection of the system's: a stream of HTTP/2. It is never a server's.
+// NewPlainStream is the stream of what is no connection of the system's: a stream of HTTP/2. A server's is for one exchange.
 func NewPlainStream(c net.Conn) *Stream {
 	both := &struct {
 		stream Stream
@@ -230,7 +230,7 @@ func (s *Socket) CloseWrite() error {
 
 // alive reports whether the socket is open with nothing to read, as a connection between two exchanges has to be.
 func (s *Socket) alive() bool {
-	if s.ahead != nil {
+	if s.ahead != nil || s.raw == nil {
 		return false
 	}
 	return s.raw.Control(s.look) == nil && s.silent
@@ -245,9 +245,12 @@ func (s *Socket) Usable() bool {
 // is no answer.
 func (s *Socket) Silent() bool { return s.alive() }
 
-// FD is the socket's descriptor, for people; -1 once it is closed.
+// FD is the socket's descriptor, for people; -1 once it is closed, and for a stream.
 func (s *Socket) FD() int {
 	n := -1
+	if s.raw == nil {
+		return n
+	}
 	if s.raw.Control(func(fd uintptr) { n = int(fd) }) != nil {
 		return -1
 	}

@@ -17,6 +17,7 @@ import (
 	"edgepen/certs/staple"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/h2"
+	"edgepen/proxy/h3"
 	"edgepen/tls"
 	"edgepen/tls/upstream"
 )
@@ -263,6 +264,9 @@ func (d *Draft) ECHRecords() []string {
 	alpn := []string(nil)
 	if s.HTTP {
 		alpn = strings.Split(s.tlsOptions().ALPN, ",")
+		if s.HTTP3 {
+			alpn = append([]string{h3.Protocol}, alpn...)
+		}
 	}
 	var records []string
 	for _, c := range d.proxy.allCertificates(s) {

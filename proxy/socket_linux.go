@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -35,6 +36,17 @@ func listenOptions(network, _ string, raw syscall.RawConn) error {
 		return err
 	}
 	return failed
+}
+
+// ownSocket is for a UDP socket that nobody shares. [::] takes IPv4 as well.
+func ownSocket(network, _ string, raw syscall.RawConn) error {
+	var failed error
+	err := raw.Control(func(fd uintptr) {
+		if strings.HasSuffix(network, "6") {
+			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0)
+		}
+	})
+	return errors.Join(err, failed)
 }
 
 // transparent lets a socket bind an address that is not ours (ip(7), IP_TRANSPARENT).

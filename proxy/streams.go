@@ -5,32 +5,36 @@ import (
 	"net"
 
 	"edgepen/proxy/h2"
+	"edgepen/proxy/h3"
 	"edgepen/proxy/relay"
 )
 
-// eachStream calls serve for each request on a connection that speaks HTTP/2, several at once, or for the one connection that it is otherwise. once:
-// the first request is the last.
+// severalAtOnce reports whether the connection carries several requests at once: HTTP/2 or HTTP/3.
+func (c *connection) severalAtOnce() bool { return c.quic != nil || c.protocol == h2.Protocol }
+
+// eachStream calls serve for each request on a connection that speaks HTTP/2 or HTTP/3, several at once, or for the one connection that it is
+// otherwise. once: the first request is the last.
 func (c *connection) eachStream(stream *relay.Stream, once bool, serve func(ctx context.Context, client *relay.Stream)) {
 	ctx, end := context.WithCancel(c.p.staying)
 	defer end()
-	if c.protocol != h2.Protocol {
-		serve(ctx, stream)
-		return
+	exchange := func(ctx context.Context, client net.Conn) {
+		serve(ctx, relay.NewStream(relay.NewPlainSocket(client), nil))
+		if once {
+			end()
+		}
 	}
-	h2.Serve(ctx, stream.Conn(), h2.Config{
-		Streams: c.snap.HTTP2Streams,
-		HeadMax: c.snap.HeadMax,
-		Idle:    c.snap.Idle(),
-		Exchange: func(ctx context.Context, client net.Conn) {
-			serve(ctx, relay.NewStream(relay.NewPlainSocket(client), nil))
-			if once {
-				end()
-			}
-		},
-	})
+	s := c.snap
+	switch {
+	case c.quic != nil:
+		c.quic.Serve(ctx, h3.Serving{Streams: s.HTTP2Streams, HeadMax: s.HeadMax, Head: s.HeadTimeout, Idle: s.Idle(), Exchange: exchange})
+	case c.protocol == h2.Protocol:
+		h2.Serve(ctx, stream.Conn(), h2.Config{Streams: s.HTTP2Streams, HeadMax: s.HeadMax, Idle: s.Idle(), Exchange: exchange})
+	default:
+		serve(ctx, stream)
+	}
 }
 
-// exchange serves one request of HTTP/2: it goes the way of a request of HTTP/1.1, over a connection of its own in all that has to do with servers.
+// exchange serves one request of HTTP/2 or HTTP/3: it goes the way of a request of HTTP/1.1, over a connection of its own in all that has to do with servers.
 func (c *connection) exchange(ctx context.Context, client *relay.Stream) {
 	s := c.branch()
 	defer s.leaveLimits()
@@ -45,7 +49,7 @@ func (c *connection) exchange(ctx context.Context, client *relay.Stream) {
 // more; the server is the branch's own.
 func (c *connection) branch() *connection {
 	return &connection{
-		p: c.p, listener: c.listener, slot: c.slot, snap: c.snap, client: c.client,
+		p: c.p, listener: c.listener, slot: c.slot, snap: c.snap, client: c.client, quic: c.quic,
 		addr: c.addr, shown: c.shown, port: c.port, asker: c.asker,
 		denial: c.denial, noted: c.noted, decided: c.decided, denied: c.denied,
 		identity: c.identity, protocol: c.protocol, said: c.said, secured: c.secured,

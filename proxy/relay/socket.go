@@ -65,7 +65,8 @@ func NewSocket(c net.Conn) (*Socket, error) {
 	return s, nil
 }
 
-// NewPlainSocket takes over a client that is no connection of the system's: a stream of HTTP/2. It is never a server's.
+// NewPlainSocket takes over a client that is no connection of the system's: a stream of HTTP/2 or HTTP/3, or a connection of QUIC.
+// It is never a server's.
 func NewPlainSocket(c net.Conn) *Socket { return &Socket{Conn: c} }
 
 // fillAhead is called by the runtime's poller; false means wait until the descriptor is readable.
@@ -237,10 +238,10 @@ func (s *Socket) Usable() bool {
 // is no answer.
 func (s *Socket) Silent() bool { return s.alive() }
 
-// FD is the socket's descriptor, for people; -1 once it is closed.
+// FD is the socket's descriptor, for people; -1 once it is closed, or where it has none of its own.
 func (s *Socket) FD() int {
 	n := -1
-	if s.raw.Control(func(fd uintptr) { n = int(fd) }) != nil {
+	if s.raw == nil || s.raw.Control(func(fd uintptr) { n = int(fd) }) != nil {
 		return -1
 	}
 	return n

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -42,6 +43,7 @@ type Endpoint struct {
 	ln      *quic.Listener // nil until Serve
 	taking  sync.WaitGroup
 	pending atomic.Int64
+	out     refusals // for quic-go's goroutine alone
 
 	mu    sync.Mutex
 	held  bool
@@ -95,8 +97,12 @@ func (e *Endpoint) quicConfig(*quic.ClientInfo) (*quic.Config, error) {
 
 // begin asks whoever serves about a client that wants to connect, before anything is done about its handshake.
 func (e *Endpoint) begin(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	from := addrPort(info.RemoteAddr)
+	if e.out.has(from, time.Now()) {
+		return nil, errRefused
+	}
 	c := &Conn{
-		e: e, ctx: ctx, remote: net.UDPAddrFromAddrPort(addrPort(info.RemoteAddr)),
+		e: e, ctx: ctx, remote: net.UDPAddrFromAddrPort(from),
 		may: make(chan context.Context, 1), refused: make(chan struct{}), done: make(chan *quic.Conn, 1),
 	}
 	if !e.enter() {
@@ -104,17 +110,40 @@ func (e *Endpoint) begin(ctx context.Context, info *quic.ClientInfo) (context.Co
 	}
 	e.pending.Add(1)
 	context.AfterFunc(ctx, e.leave)
-	if !e.Accept(c) {
-		c.settled()
-		return nil, errRefused
+	if e.Accept(c) {
+		select {
+		case with := <-c.may:
+			return context.WithValue(with, connKey{}, c), nil
+		case <-c.refused:
+		}
 	}
-	select {
-	case with := <-c.may:
-		return context.WithValue(with, connKey{}, c), nil
-	case <-c.refused:
-		c.settled()
-		return nil, errRefused
-	}
+	c.settled()
+	e.out.add(from, time.Now())
+	return nil, errRefused
+}
+
+// refusals are the clients that were refused last. A ClientHello takes two datagrams or more, and whoever is refused for the first is not to be
+// asked about and counted again for the others.
+type refusals struct {
+	last [64]refusal
+	next int
+}
+
+type refusal struct {
+	client netip.AddrPort
+	until  time.Time
+}
+
+// refusedFor is longer than the datagrams of a ClientHello are apart.
+const refusedFor = 200 * time.Millisecond
+
+func (r *refusals) add(client netip.AddrPort, now time.Time) {
+	r.last[r.next] = refusal{client, now.Add(refusedFor)}
+	r.next = (r.next + 1) % len(r.last)
+}
+
+func (r *refusals) has(client netip.AddrPort, now time.Time) bool {
+	return slices.ContainsFunc(r.last[:], func(l refusal) bool { return l.client == client && now.Before(l.until) })
 }
 
 // connKey is what a connection's context has the connection under.

@@ -200,16 +200,19 @@ func (b *body) settle(r *http.Request, within time.Duration) error {
 	return b.control.SetReadDeadline(time.Time{})
 }
 
-// Read implements io.Reader.
-func (b *body) Read(p []byte) (int, error) {
-	if n := copy(p, b.ahead); n > 0 {
+// Read implements io.Reader. quic-go's may return nothing and no error.
+func (b *body) Read(p []byte) (n int, err error) {
+	if n = copy(p, b.ahead); n > 0 {
 		b.ahead = b.ahead[n:]
 		return n, nil
 	}
-	if b.closed.Load() {
-		return 0, io.ErrClosedPipe
+	for n == 0 && err == nil && len(p) > 0 {
+		if b.closed.Load() {
+			return 0, io.ErrClosedPipe
+		}
+		n, err = b.ReadCloser.Read(p)
 	}
-	return b.ReadCloser.Read(p)
+	return n, err
 }
 
 // Close ends the reading. The client is told when the response is out, and then that nothing is wrong (RFC 9114 section 4.1.1): quic-go's own

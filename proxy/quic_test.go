@@ -5,12 +5,14 @@ package proxy
 import (
 	"context"
 	stdtls "crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -284,6 +286,7 @@ func TestHTTP3Limits(t *testing.T) {
 	if _, err := quicTo(t, p, "127.0.0.1", nil).try("GET", "/", nil, nil); !refusedByQUIC(err) {
 		t.Errorf("a second connection: %v", err)
 	}
+	until(t, "its place to be free", func() bool { return p.Connections() == 1 })
 	quicTo(t, p, "127.0.0.2", nil).ask(t, "GET", "/", nil, nil)
 	if _, err := quicTo(t, p, "127.0.0.3", nil).try("GET", "/", nil, nil); !refusedByQUIC(err) {
 		t.Errorf("where no place is free: %v", err)
@@ -413,9 +416,7 @@ func TestHTTP3Certificates(t *testing.T) {
 	if got := c.ask(t, "GET", "/", nil, func(r *http.Request) { r.Host = "own.example" }); !strings.Contains(got, "Client-Cert: ") {
 		t.Errorf("the server is not told whose certificate came: %q", got)
 	}
-	if !strings.Contains(log.String(), tls.ReasonNoClientCert) {
-		t.Errorf("the log does not say why:\n%s", log)
-	}
+	until(t, "the log to say why", func() bool { return strings.Contains(log.String(), tls.ReasonNoClientCert) })
 }
 
 // TestHTTP3Refusals: what fails is said and counted as over TCP.
@@ -465,6 +466,93 @@ func failuresOf(p *Proxy, reason string) (n uint64) {
 		}
 	}
 	return n
+}
+
+// TestHTTP3EncryptedHello: the name may come encrypted, and servers of names that are passed on cannot be reached.
+func TestHTTP3EncryptedHello(t *testing.T) {
+	p, _ := startQUIC(t, func(c *Config) {
+		c.Certificates.SelfSigned = "public.example,secret.example"
+		c.ECHName, c.Certificates.ECHKeys = "public.example", filepath.Join(t.TempDir(), "keys")
+		c.Routes = []Route{{Name: "routed.example", Servers: c.Servers}}
+	})
+	var records []string
+	if err := p.Update(func(d *Draft) error { records = d.ECHRecords(); return nil }); err != nil || len(records) != 1 {
+		t.Fatal(records, err)
+	}
+	if !strings.Contains(records[0], `alpn="h3,h2,http/1.1"`) {
+		t.Errorf("HTTP/3 is not in %s", records[0])
+	}
+	_, list, _ := strings.Cut(records[0], `ech="`)
+	configs, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(list, `"`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := quicTo(t, p, "127.0.0.1", &stdtls.Config{ServerName: "secret.example", EncryptedClientHelloConfigList: configs, MinVersion: stdtls.VersionTLS13,
+		EncryptedClientHelloRejectionVerify: func(stdtls.ConnectionState) error { return nil }})
+	c.ask(t, "GET", "/", nil, nil)
+	if state := c.conn.Load().ConnectionState().TLS; !state.ECHAccepted {
+		t.Error("the encrypted ClientHello was not accepted")
+	}
+	_, err = quicTo(t, p, "127.0.0.1", &stdtls.Config{ServerName: "routed.example"}).try("GET", "/", nil, nil)
+	if alert, ok := errors.AsType[*quic.TransportError](err); !ok || alert.ErrorCode != 0x100+112 { // unrecognized_name
+		t.Errorf("a name that is passed on: %v", err)
+	}
+}
+
+// TestHTTP3Fingerprints begin with q, and lists may ask for them.
+func TestHTTP3Fingerprints(t *testing.T) {
+	p, log := startQUIC(t, func(c *Config) { c.TLS.StrictSNI = true })
+	if _, err := quicTo(t, p, "127.0.0.1", &stdtls.Config{ServerName: "unknown.example"}).try("GET", "/", nil, nil); err == nil {
+		t.Fatal("a name without a certificate is served")
+	}
+	until(t, "the failure to be recorded", func() bool { return strings.Contains(log.String(), "ja4=q13d") })
+	_, rest, _ := strings.Cut(log.String(), "ja4=")
+	fingerprint, _, _ := strings.Cut(rest, " ")
+	update(t, p, func(c *Config) { c.ACLs[0] = acl.List{entry(t, "deny ja4 "+fingerprint), entry(t, "permit all")} })
+	_, err := quicTo(t, p, "127.0.0.1", &stdtls.Config{ServerName: "localhost"}).try("GET", "/", nil, nil)
+	if alert, ok := errors.AsType[*quic.TransportError](err); !ok || alert.ErrorCode != 0x100+49 {
+		t.Errorf("a denied fingerprint: %v", err)
+	}
+}
+
+// TestHTTP3BehindProxies: who has to introduce its clients cannot do so over QUIC.
+func TestHTTP3BehindProxies(t *testing.T) {
+	p, _ := startQUIC(t, func(c *Config) {
+		c.ProxyFrom = []ProxySource{{Peers: netip.MustParsePrefix("127.0.0.2/32")}, {Peers: netip.MustParsePrefix("127.0.0.3/32"), Optional: true}}
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.4/32")}
+	})
+	if _, err := quicTo(t, p, "127.0.0.2", nil).try("GET", "/", nil, nil); !refusedByQUIC(err) {
+		t.Errorf("without a PROXY header: %v", err)
+	}
+	quicTo(t, p, "127.0.0.3", nil).ask(t, "GET", "/", nil, nil)
+	got := quicTo(t, p, "127.0.0.4", nil).ask(t, "GET", "/", nil, func(r *http.Request) { r.Header.Set("X-Forwarded-For", "192.0.2.1") })
+	if !strings.Contains(got, "X-Forwarded-For: 192.0.2.1, 127.0.0.4\r\n") {
+		t.Errorf("a trusted proxy's word is not kept: %q", got)
+	}
+}
+
+// TestHTTP3Handshakes of which there are too many are told so, those that hang do not hold up the end.
+func TestHTTP3Handshakes(t *testing.T) {
+	p, _ := startQUIC(t, func(c *Config) { c.HandshakeTimeout = time.Minute; c.Limits.Handshakes = 1 })
+	turn, err := p.budget.Acquire(t.Context(), time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := quicTo(t, p, "127.0.0.1", nil).try("GET", "/", nil, nil)
+		failed <- err
+	}()
+	until(t, "the handshake to wait", func() bool { return p.Connections() == 1 })
+	began := time.Now()
+	closes(t, p)
+	if d := time.Since(began); d > 2*time.Second {
+		t.Errorf("closing took %v", d)
+	}
+	if err := <-failed; err == nil {
+		t.Error("a handshake without a turn has succeeded")
+	}
+	turn.Done(true)
 }
 
 // TestHTTP3Drain: told to end, the proxy answers what it has been asked and says GOAWAY.

@@ -43,6 +43,7 @@ type Endpoint struct {
 	ln      *quic.Listener // nil until Serve
 	taking  sync.WaitGroup
 	pending atomic.Int64
+	ending  atomic.Bool
 	out     refusals // for quic-go's goroutine alone
 
 	mu    sync.Mutex
@@ -154,6 +155,9 @@ func (e *Endpoint) take() {
 	for {
 		q, err := e.ln.Accept(context.Background())
 		if err != nil {
+			if !e.ending.Load() {
+				e.Log.Error("HTTP/3 has ended", "socket", e.socket.LocalAddr(), "why", err)
+			}
 			return
 		}
 		q.Context().Value(connKey{}).(*Conn).done <- q
@@ -214,6 +218,7 @@ func (e *Endpoint) dieLocked() {
 
 // End ends the handshakes that are under way; what is established is its owner's to close.
 func (e *Endpoint) End() {
+	e.ending.Store(true)
 	if e.ln != nil {
 		e.ln.Close() //nolint:errcheck // it cannot fail
 		e.taking.Wait()

@@ -18,6 +18,7 @@ import (
 	"edgepen/proxy/backend"
 	"edgepen/proxy/h2"
 	"edgepen/proxy/h2client"
+	"edgepen/proxy/h3"
 	"edgepen/tls"
 	"edgepen/tls/upstream"
 )
@@ -264,6 +265,9 @@ func (d *Draft) ECHRecords() []string {
 	alpn := []string(nil)
 	if s.HTTP {
 		alpn = strings.Split(s.tlsOptions().ALPN, ",")
+		if s.HTTP3 {
+			alpn = append([]string{h3.Protocol}, alpn...)
+		}
 	}
 	var records []string
 	for _, c := range d.proxy.allCertificates(s) {

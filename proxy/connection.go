@@ -12,8 +12,8 @@ import (
 	"edgepen/acl"
 	"edgepen/httpx"
 	"edgepen/proxy/backend"
-	"edgepen/proxy/h2"
 	"edgepen/proxy/h2client"
+	"edgepen/proxy/h3"
 	"edgepen/proxy/limit"
 	"edgepen/proxy/proxyproto"
 	"edgepen/proxy/relay"
@@ -27,6 +27,7 @@ type connection struct {
 	slot        int
 	snap        *snapshot // what was in force when it began
 	client      *relay.Socket
+	quic        *h3.Conn   // what client is where it is QUIC's; nil: it is not
 	addr        netip.Addr // the client's; the zero Addr for a Unix peer
 	shown       string     // the same for people and logs
 	port        uint16
@@ -113,7 +114,7 @@ func (c *connection) serve() {
 		c.eachStream(stream, false, func(_ onGone, client *relay.Stream) { dummy(client) })
 		return
 	}
-	if c.snap.Peek && stream.Await() != nil {
+	if c.snap.Peek && c.quic == nil && stream.Await() != nil {
 		return
 	}
 	if c.proxies = c.proxies && !c.denied; !c.proxies { // otherwise each request tells
@@ -121,7 +122,7 @@ func (c *connection) serve() {
 		c.known = c.p.clients.Visit(c.addr, time.Now(), c.snap.Tracking)
 	}
 	switch {
-	case c.snap.HTTP && c.protocol == h2.Protocol:
+	case c.snap.HTTP && c.severalAtOnce():
 		c.eachStream(stream, false, c.exchange)
 		return
 	case c.snap.HTTP:
@@ -180,7 +181,7 @@ func dummy(client *relay.Stream) {
 
 // peer is a connection's other end; IPv4-mapped addresses are IPv4, and one on a Unix socket has none.
 func peer(a net.Addr) (addr netip.Addr, port uint16, shown string) {
-	t, ok := a.(*net.TCPAddr)
+	t, ok := a.(interface{ AddrPort() netip.AddrPort })
 	if !ok {
 		return netip.Addr{}, 0, "(unix)"
 	}
@@ -216,6 +217,9 @@ func (c *connection) leave() {
 
 // terminate ends TLS, where the listener speaks it. No stream and no error: the connection was not ours to terminate, and is over.
 func (c *connection) terminate() (*relay.Stream, error) {
+	if c.quic != nil {
+		return relay.NewStream(c.client, nil), c.terminateQUIC()
+	}
 	if !c.snap.speaksTLS(c.listener) {
 		return relay.NewStream(c.client, nil), nil
 	}
@@ -243,7 +247,7 @@ func (c *connection) terminate() (*relay.Stream, error) {
 	if c.snap.ProxyOut > 0 {
 		c.secured = t.Info()
 	}
-	return relay.NewStream(c.client, t), c.identify(t)
+	return relay.NewStream(c.client, t), c.identify(t.Info().ServerName)
 }
 
 var errNotConnected = errors.New("no server could be connected to")
@@ -410,7 +414,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		HeadLimit:    c.snap.HeadMax,
 		BodyMax:      int64(c.snap.BodyMax),
 		Requests:     c.snap.RequestsMax,
-		Policy:       c.snap.policies[proto == "https"],
+		Policy:       c.responsePolicy(proto == "https"),
 		HeadTimeout:  c.snap.HeadTimeout,
 		Idle:         c.snap.Idle(),
 		IdleNow:      func() time.Duration { return c.p.now.Load().exchangeIdle() },

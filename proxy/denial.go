@@ -146,8 +146,8 @@ func (c *connection) turnAway() {
 		if t, ok := c.client.Conn.(*net.TCPConn); ok {
 			t.SetLinger(0) //nolint:errcheck // it fails on a closed connection only
 		}
-	case HoldIt:
-		c.held = c.p.tarpit.hold(c.client)
+	case HoldIt: // QUIC's clients have nothing that could be kept
+		c.held = c.quic == nil && c.p.tarpit.hold(c.client)
 	}
 }
 

@@ -25,8 +25,11 @@ func (s *snapshot) proxySource(peer netip.Addr) *ProxySource {
 	return nil
 }
 
-// introduced reads the PROXY header of a peer that is to be believed: from there on its client is ours. False: the connection is over.
+// introduced reads the PROXY header of a peer that is to be believed: from there on its client is ours. QUIC has none. False: the connection is over.
 func (c *connection) introduced() bool {
+	if c.quic != nil {
+		return c.offered()
+	}
 	source := c.snap.proxySource(c.addr)
 	if source == nil {
 		return true
@@ -109,7 +112,7 @@ func (c *connection) introduction() proxyproto.Header {
 }
 
 func localAddr(c net.Conn) netip.AddrPort {
-	t, ok := c.LocalAddr().(*net.TCPAddr)
+	t, ok := c.LocalAddr().(interface{ AddrPort() netip.AddrPort })
 	if !ok {
 		return netip.AddrPort{}
 	}

@@ -22,6 +22,7 @@ import (
 	"edgepen/geo"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/dsr"
+	"edgepen/proxy/h3"
 	"edgepen/proxy/health"
 	"edgepen/proxy/limit"
 	"edgepen/proxy/trafficlog"
@@ -68,6 +69,7 @@ type Proxy struct {
 	states      []*backend.State          // by server slot; it only grows
 	routeStates map[string]*backend.State // of the servers of routes
 	listeners   []*listener
+	endpoints   map[string]*h3.Endpoint // for HTTP/3, by address; one lives on without its listener until its connections have ended
 	serving     bool
 	stale       atomic.Bool // what is in force may be older than what has been read of its files
 	rehearsing  bool        // a snapshot is being made for Check or Explain
@@ -87,7 +89,7 @@ func New(log *slog.Logger, level *slog.LevelVar) *Proxy {
 	p.acme, p.failures = newAuthority(log), newFailures(log)
 	p.limits, p.budget, p.tarpit = limit.New(limit.Config{}, time.Now()), limit.NewBudget(limit.Config{}), new(tarpit)
 	p.health = health.New(log, p.probe)
-	p.routeStates = map[string]*backend.State{}
+	p.routeStates, p.endpoints = map[string]*backend.State{}, map[string]*h3.Endpoint{}
 	p.alive, p.die = context.WithCancel(context.Background())
 	p.staying, p.leave = context.WithCancel(p.alive)
 	p.terminator = tls.NewTerminator(func() *tls.Profile { return p.now.Load().profile })
@@ -314,6 +316,8 @@ func (p *Proxy) startLocked(l *listener) {
 	case !p.serving:
 	case l.packets != nil:
 		l.serveDatagrams()
+	case l.quic != nil:
+		l.serveHTTP3()
 	default:
 		p.running.Go(l.acceptLoop)
 	}
@@ -332,9 +336,16 @@ func (p *Proxy) Close() {
 		p.dsr.Close()
 		p.dsr = nil
 	}
+	endpoints := p.endpoints
 	p.mu.Unlock()
 	p.slots.close()
+	for _, e := range endpoints {
+		e.End()
+	}
 	p.running.Wait()
+	for _, e := range endpoints {
+		e.Wait()
+	}
 	p.spares.tend(nil) // those of connections that ended last
 	p.trunks.tend(nil)
 	p.useLog(nil)

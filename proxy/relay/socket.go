@@ -65,7 +65,10 @@ func NewSocket(c net.Conn) (*Socket, error) {
 	return s, nil
 }
 
-// NewPlainStream is the stream of what is no connection of the system's: a stream of HTTP/2. A server's is for one exchange.
+// NewPlainSocket takes over what is no connection of the system's: a connection of QUIC.
+func NewPlainSocket(c net.Conn) *Socket { return &Socket{Conn: c} }
+
+// NewPlainStream is the stream of what is no connection of the system's: a stream of HTTP/2 or HTTP/3. A server's is for one exchange.
 func NewPlainStream(c net.Conn) *Stream {
 	both := &struct {
 		stream Stream

@@ -93,12 +93,13 @@ func (l *lone) state(_ net.Conn, s http.ConnState) {
 type session struct {
 	Config
 	conn    net.Conn
-	done    atomic.Int64 // requests that were answered
-	givenUp atomic.Int64 // requests that the client has given up
+	done    atomic.Int64 // requests that an answer has begun to
+	givenUp atomic.Int64 // requests that the client has given up before
 }
 
 // patience is how many more requests a client may give up than it lets us answer. Giving up costs it next to nothing and a server a connection
-// (CVE-2023-44487); net/http bounds only how many are under way.
+// (CVE-2023-44487); net/http bounds only how many are under way. Who gives up an answer that has begun has waited for it, as clients do whose
+// answers have no end.
 const patience = 200
 
 // ServeHTTP is the way of a stream.
@@ -113,7 +114,7 @@ func (c *session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.chunked, s.answer.accept = false, accept
 	}
 	c.Exchange(r.Context(), s)
-	if r.Context().Err() == nil {
+	if r.Context().Err() == nil || s.answer.begun {
 		c.done.Add(1)
 	} else if c.givenUp.Add(1) > patience+c.done.Load() {
 		c.conn.Close()

@@ -378,6 +378,19 @@ func TestFloods(t *testing.T) {
 			t.Errorf("ended with %q", got)
 		}
 	})
+	t.Run("answers without end, given up", func(t *testing.T) {
+		f := newFrames(t, serving(t, func(ctx context.Context, _ string, c net.Conn) {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") //nolint:errcheck // the client sees it
+			<-ctx.Done()
+		}))
+		for id := uint32(1); id < 1000; id += 2 {
+			f.headers(id, true, nil)
+			if got := f.until(id); got != "HEADERS" {
+				t.Fatalf("stream %d got %q", id, got)
+			}
+			f.fr.WriteRSTStream(id, http2.ErrCodeCancel) //nolint:errcheck // the next read fails
+		}
+	})
 	t.Run("more streams than allowed", func(t *testing.T) {
 		f := newFrames(t, serving(t, quiet))
 		for id := uint32(1); id < 30; id += 2 {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -273,6 +274,13 @@ func TestNothingIsSmuggled(t *testing.T) {
 		{"connection", "x"},
 		{"content-length", "5, 6"},
 		{"te", "gzip"},
+		{"host", "evil.example"},
+		{"transfer-encoding", "\x0bchunked"},
+		{"content-length", "0\r\nTransfer-Encoding: chunked"},
+		{":method", "GET /admin? HTTP/1.1"}, // before :path, as in CVE-2021-33193
+		{":path", "/static HTTP/1.1\r\nHost: evil\r\n\r\nGET /"},
+		{":authority", "a:80@evil"},
+		{":scheme", "https://evil/?"},
 	} {
 		asked := make(chan string, 1)
 		conn := serving(t, func(_ context.Context, head string, client net.Conn) {
@@ -285,7 +293,7 @@ func TestNothingIsSmuggled(t *testing.T) {
 		select {
 		case head := <-asked:
 			if got := strings.Count(head, "\r\n"); got != strings.Count(strings.ReplaceAll(head, c.value, ""), "\r\n") || strings.Contains(head, "X: y") ||
-				!oneRequest(head) || strings.Contains(strings.ToLower(head), "transfer-encoding") {
+				!oneRequest(head) || strings.Count(head, "\r\nHost: ") > 1 || strings.Contains(head, "evil.example") || strings.Contains(strings.ToLower(head), "transfer-encoding") {
 				t.Errorf("%s %q reached a server: %q", c.name, c.value, head)
 			}
 		default:
@@ -431,6 +439,13 @@ func FuzzHead(f *testing.F) {
 	f.Add("GET", "/ HTTP/1.1\r\nX: y", "a", "X", "y", int64(0))
 	f.Add("GET", "*", "a\r\nb", "Transfer-Encoding", "chunked", int64(3))
 	f.Add("OPTIONS", "http://a/", "b", "Host", "c", int64(0))
+	f.Add("GET /admin? HTTP/1.1", "/static", "a", "X", "y", int64(0))                                  // CVE-2021-33193: a method is more than a word
+	f.Add("POST", "/", "a", "Content-Length", "0\r\n\r\nGET /smuggled HTTP/1.1", int64(0))             // CVE-2021-21295, CVE-2021-21409: a length that was not looked at
+	f.Add("POST", "/", "a", "Content-Length", "18446744073709551615", int64(-1))                       // CVE-2021-36740: one that is too large
+	f.Add("GET", "/", "a", "X", "y\r\nTransfer-Encoding: chunked", int64(0))                           // fields that hold fields
+	f.Add("GET", "/", "a", "Foo: bar\r\nTransfer-Encoding", "chunked", int64(0))                       // and names that do
+	f.Add("GET", "/x HTTP/1.1\r\nHost: b\r\n\r\nGET /smuggled", "a", "X", "y", int64(0))               // paths
+	f.Add("POST", "/", "a\r\nContent-Length: 5", "Transfer-Encoding", "chunked", int64(math.MaxInt64)) // and names of hosts
 	f.Fuzz(func(t *testing.T, method, uri, host, name, value string, length int64) {
 		r := &http.Request{Method: method, RequestURI: uri, Host: host, Header: http.Header{name: {value}}, ContentLength: length}
 		head, err := appendHead(nil, r)
@@ -463,10 +478,14 @@ func FuzzAnswer(f *testing.F) {
 	f.Add("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nA: b\r\n\r\n", 3)
 	f.Add("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 1)
 	f.Add("HTTP/1.1 200 OK\r\n\r\nabc", 7)
+	f.Add("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n\x81\x02hi", 2)
 	f.Fuzz(func(t *testing.T, said string, step int) {
 		step = max(step, 1)
 		whole, pieces := &sink{header: http.Header{}}, &sink{header: http.Header{}}
 		var a, b answer
+		if strings.HasPrefix(said, "HTTP/1.1 101") {
+			a.accept, b.accept = "x", "x"
+		}
 		one := a.take(whole, []byte(said), false)
 		var two error
 		for rest := []byte(said); len(rest) > 0 && two == nil; {

@@ -28,5 +28,5 @@ func (t *temper) add(n float64, now time.Time) bool {
 func (t *temper) calm(n float64) { t.level = max(0, t.level-n) }
 
 // patience is how many more requests a client may give up, or spoil, than it lets us answer. Giving up costs it next to nothing and a server a
-// connection (CVE-2023-44487, CVE-2025-8671).
+// connection (CVE-2023-44487, CVE-2025-8671). Who gives up an answer that has begun has waited for it, as clients do whose answers have no end.
 const patience = 200

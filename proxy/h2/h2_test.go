@@ -276,6 +276,13 @@ func TestNothingIsSmuggled(t *testing.T) {
 		{"connection", "x"},
 		{"content-length", "5, 6"},
 		{"te", "gzip"},
+		{"host", "evil.example"},
+		{"transfer-encoding", "\x0bchunked"},
+		{"content-length", "0\r\nTransfer-Encoding: chunked"},
+		{":method", "GET /admin? HTTP/1.1"}, // before :path, as in CVE-2021-33193
+		{":path", "/static HTTP/1.1\r\nHost: evil\r\n\r\nGET /"},
+		{":authority", "a:80@evil"},
+		{":scheme", "https://evil/?"},
 	} {
 		asked := make(chan string, 1)
 		conn := serving(t, func(_ context.Context, head string, client net.Conn) {
@@ -288,7 +295,7 @@ func TestNothingIsSmuggled(t *testing.T) {
 		select {
 		case head := <-asked:
 			if got := strings.Count(head, "\r\n"); got != strings.Count(strings.ReplaceAll(head, c.value, ""), "\r\n") || strings.Contains(head, "X: y") ||
-				!oneRequest(head) || strings.Contains(strings.ToLower(head), "transfer-encoding") {
+				!oneRequest(head) || strings.Count(head, "\r\nHost: ") > 1 || strings.Contains(head, "evil.example") || strings.Contains(strings.ToLower(head), "transfer-encoding") {
 				t.Errorf("%s %q reached a server: %q", c.name, c.value, head)
 			}
 		default:
@@ -383,6 +390,19 @@ func TestFloods(t *testing.T) {
 		}()
 		if got := f.until(0); strings.Contains(got, "timeout") {
 			t.Errorf("ended with %q", got)
+		}
+	})
+	t.Run("answers without end, given up", func(t *testing.T) {
+		f := newFrames(t, serving(t, func(ctx context.Context, _ string, c net.Conn) {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") //nolint:errcheck // the client sees it
+			<-ctx.Done()
+		}))
+		for id := uint32(1); id < 1000; id += 2 {
+			f.headers(id, true, nil)
+			if got := f.until(id); got != "HEADERS" {
+				t.Fatalf("stream %d got %q", id, got)
+			}
+			f.fr.WriteRSTStream(id, http2.ErrCodeCancel) //nolint:errcheck // the next read fails
 		}
 	})
 	t.Run("more streams than allowed", func(t *testing.T) {

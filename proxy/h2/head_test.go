@@ -128,6 +128,8 @@ func FuzzHead(f *testing.F) {
 	f.Add("GET", "*", "a\r\nb", "transfer-encoding", "chunked", "x", "y", false)            // CVE-2021-33193 and its like: what a downgrade lets through
 	f.Add("GET", "/", "a", "content-length", "0", "content-length", "10", false)            // CVE-2021-21295
 	f.Add("GET /x HTTP/1.1\r\nHost: b\r\n\r\nGET", "/", "a", "host", "b", "te", "x", false) // a second request in the method
+	f.Add("POST", "/", "a", "content-length", "18446744073709551615", "", "", false)        // CVE-2021-36740: one that is too large
+	f.Add("GET", "/", "a", "foo: bar\r\ntransfer-encoding", "chunked", "", "", false)       // names that hold fields
 	f.Fuzz(func(t *testing.T, method, path, authority, name, value, name2, value2 string, bodyless bool) {
 		text, err := headOf(bodyless, [2]string{":method", method}, [2]string{":scheme", "https"}, [2]string{":path", path},
 			[2]string{":authority", authority}, [2]string{name, value}, [2]string{name2, value2})

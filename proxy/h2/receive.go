@@ -224,7 +224,10 @@ func (s *session) takeReset(f *http2.RSTStreamFrame) error {
 	}
 	st.give(errGone)
 	st.shut()
-	if s.givenUp++; s.givenUp > patience+s.done {
+	if !st.begun {
+		s.givenUp++
+	}
+	if s.givenUp > patience+s.done {
 		return errAnnoyed
 	}
 	return nil

@@ -68,6 +68,7 @@ func (r *responder) head(resp *httpx.Response, text []byte, ended bool) error {
 		}
 	})
 	o.sayHead(st.id, ended)
+	st.begun = st.begun || status >= 200
 	st.ended(ended)
 	return nil
 }

@@ -38,8 +38,8 @@ type session struct {
 	last     uint32 // the highest stream that was opened
 	cut      recent // those that we have ended, of which more may come
 	running  int    // Exchanges
-	done     int    // requests that were answered
-	givenUp  int    // requests that the client, or we because of what it sent, have given up
+	done     int    // requests that an answer has begun to
+	givenUp  int    // requests that the client, or we because of what it sent, have given up before
 	restedAt time.Time
 	parting  parting
 	over     error // the connection has ended, and why

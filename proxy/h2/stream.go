@@ -36,6 +36,7 @@ type Stream struct {
 	used      int64  // bytes of our window that the client has used
 	back      int64  // of these, what can be used again
 	closed    bool   // nobody reads or writes here any more
+	begun     bool   // the response has begun to be sent
 	said      bool   // the response is whole
 	hung      bool   // a tunnel whose server's end is there: what the client still says is of no use
 	err       error  // the client has given the request up, or is gone
@@ -174,7 +175,7 @@ func (st *Stream) finish() {
 	if st.alarm != nil {
 		st.alarm.Stop()
 	}
-	if st.err == nil || st.said {
+	if st.err == nil || st.begun {
 		s.done++
 	}
 	if !st.answer.raw {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"edgepen/httpx"
 )
 
 // TestFloodsOfControlFrames: who sends what has to be answered, and does not read the answers, is hung up on or waits; neither may need memory
@@ -132,6 +134,52 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		if time.Now().After(end) {
 			stacks := make([]byte, 64<<10)
 			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}
+
+// TestLengthsThatLie: a body of another length than is announced must not become the next request where requests are text (CVE-2021-21295,
+// CVE-2021-21409, CVE-2021-36740). The connection of one exchange carries its request and nothing behind it.
+func TestLengthsThatLie(t *testing.T) {
+	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+	for _, c := range []struct {
+		name, length, body string
+		end                bool // with HEADERS
+	}{
+		{"none, and a body", "0", smuggled, false},
+		{"less than comes", "5", "12345" + smuggled, false},
+		{"more than comes", "500", smuggled, false},
+		{"some, and no body", "35", "", true},
+		{"none that is a number", "5, 5", "12345" + smuggled, false},
+		{"a sign", "+5", "12345" + smuggled, false},
+		{"too many digits", "18446744073709551616", smuggled, false},
+		{"two", "5\x00", "12345" + smuggled, false},
+	} {
+		seen := make(chan string, 1)
+		conn := serving(t, func(_ context.Context, head string, client net.Conn) {
+			all, _ := io.ReadAll(client)                                           // what breaks off is short, and that is seen
+			io.WriteString(client, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") //nolint:errcheck // the client sees it
+			seen <- head + string(all)
+		})
+		f := newFrames(t, conn)
+		f.headers(1, c.end, map[string]string{":method": "POST", "content-length": c.length})
+		if !c.end {
+			f.fr.WriteData(1, true, []byte(c.body)) //nolint:errcheck // the next read fails
+		}
+		f.until(1)
+		conn.Close()
+		select {
+		case text := <-seen:
+			var r httpx.Request
+			n, err := r.Parse([]byte(text), 64<<10)
+			if err != nil || n == 0 {
+				continue // which nobody forwards
+			}
+			taken, _, err := r.Body.Feed([]byte(text[n:]))
+			if rest := text[n+taken:]; err == nil && r.Body.Done() && rest != "" {
+				t.Errorf("%s: behind the request there is %q", c.name, rest)
+			}
+		case <-time.After(100 * time.Millisecond): // it was refused, and no exchange will say so
 		}
 	}
 }

@@ -379,7 +379,7 @@ func (x *exchange) finish() bool {
 	}
 	if !serverStays {
 		x.endUpload() //nolint:errcheck // the response is there: what became of the request does not matter any more
-	} else if x.upload != nil && x.upload.wait() != nil {
+	} else if x.awaitUpload() != nil {
 		serverStays, x.keep = false, false
 	}
 	x.served++

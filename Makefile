@@ -1,5 +1,5 @@
 # make test   formatting, vet, static analysis, all tests with the race detector, the end-to-end scripts
-# make slow   what takes longer: fuzzing, other systems, the side-by-side benchmark against its limits, testssl.sh's audit
+# make slow   what takes longer: fuzzing, other systems, the side-by-side benchmark against its limits, testssl.sh's audit, a browser
 # make build  the programs, into ./bin
 # make install, make uninstall   programs and manual pages, below $(DESTDIR)$(PREFIX)
 
@@ -12,7 +12,7 @@ MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
 PROGRAMS = pen penctl penlog penlogd mergelogs
 STATICCHECK = $(GO) tool -modfile=.ci/tools.mod staticcheck
 
-.PHONY: all build install uninstall test peers format vet static race slow fuzz portable manual compare audit clean
+.PHONY: all build install uninstall test peers format vet static race slow fuzz portable manual compare audit browser clean
 
 all: build
 
@@ -53,7 +53,7 @@ race:
 manual:
 	@if command -v mandoc >/dev/null; then mandoc -T lint -W warning docs/*.1; else echo "no mandoc: the manual pages are not checked"; fi
 
-slow: portable fuzz compare audit
+slow: portable fuzz compare audit browser
 
 # Linux is what must work; the rest of the family has to build.
 portable:
@@ -61,6 +61,8 @@ portable:
 	GOOS=freebsd $(GO) vet ./...
 	$(GO) vet -tags nogeodb ./...
 	$(GO) test -tags nogeodb ./geo
+	$(GO) vet -tags nohttp3 ./...
+	$(GO) test -tags nohttp3 -run HTTP3 ./proxy
 
 # The built-in database of countries, fetched anew with npm.
 geodb:
@@ -78,6 +80,10 @@ compare:
 # What testssl.sh, which tries what has ever been wrong with TLS, says of the default and of other ways to run it.
 audit: peers
 	AUDIT=1 $(GO) test -count=1 -timeout 9m -run '^TestAudit$$' -v ./cmd/pen
+
+# Chromium opens WebSockets and streams of events, over HTTP/2 and over HTTP/1.1.
+browser: peers
+	BROWSER=1 $(GO) test -count=1 -timeout 9m -run '^TestBrowser$$' -v ./cmd/pen
 
 clean:
 	rm -rf bin

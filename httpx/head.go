@@ -220,3 +220,10 @@ func appendField(dst, name, value []byte) []byte {
 	dst = append(dst, value...)
 	return append(dst, "\r\n"...)
 }
+
+// EachField calls f with the name and the value of each field, in their order; b is what Parse was last shown.
+func (h *head) EachField(b []byte, f func(name, value []byte)) {
+	for i := range h.fields {
+		f(h.fields[i].nameOf(b), h.fields[i].valueOf(b))
+	}
+}

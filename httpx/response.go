@@ -192,10 +192,3 @@ func (r *Response) AppendForward(dst, b []byte, keepAlive bool, clientMinor int)
 	}
 	return append(dst, "\r\n"...)
 }
-
-// EachField calls f with the name and the value of each field, in their order; b is what Parse was last shown.
-func (r *Response) EachField(b []byte, f func(name, value []byte)) {
-	for i := range r.fields {
-		f(r.fields[i].nameOf(b), r.fields[i].valueOf(b))
-	}
-}

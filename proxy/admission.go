@@ -62,7 +62,7 @@ func (c *connection) admit(known acl.Stage) bool {
 // mayValidate reports whether a client that is denied may be an ACME authority all the same, whose validations nothing must stop: then it
 // is heard, and only a validation that is pending gets an answer.
 func (c *connection) mayValidate() bool {
-	return c.p.acme.pending() && (c.snap.sendsAway(c.listener) || c.snap.speaksTLS(c.listener))
+	return c.quic == nil && c.p.acme.pending() && (c.snap.sendsAway(c.listener) || c.snap.speaksTLS(c.listener))
 }
 
 // checks is what is asked during this connection's handshake.
@@ -117,8 +117,8 @@ func (c *connection) checkCertificate(ctx context.Context, chains [][]*x509.Cert
 }
 
 // identify takes down what the handshake has shown of the client.
-func (c *connection) identify(t *tls.Conn) error {
-	c.asker.who.Name = t.Info().ServerName
+func (c *connection) identify(serverName string) error {
+	c.asker.who.Name = serverName
 	if !c.snap.asksForCertificates() {
 		return nil
 	}

@@ -17,6 +17,8 @@ import (
 	"edgepen/certs/staple"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/h2"
+	"edgepen/proxy/h2client"
+	"edgepen/proxy/h3"
 	"edgepen/tls"
 	"edgepen/tls/upstream"
 )
@@ -263,6 +265,9 @@ func (d *Draft) ECHRecords() []string {
 	alpn := []string(nil)
 	if s.HTTP {
 		alpn = strings.Split(s.tlsOptions().ALPN, ",")
+		if s.HTTP3 {
+			alpn = append([]string{h3.Protocol}, alpn...)
+		}
 	}
 	var records []string
 	for _, c := range d.proxy.allCertificates(s) {
@@ -313,11 +318,11 @@ func (d *Draft) Revocations() []string { return d.proxy.revocation.Describe(time
 
 // loadUpstream makes what TLS to the servers goes by.
 func (s *snapshot) loadUpstream(p *Proxy, old *snapshot) error {
-	o := s.Upstream
+	o := s.upstreamOptions()
 	if !o.On {
 		return nil
 	}
-	if old.upstream != nil && o == old.Upstream {
+	if old.upstream != nil && o == old.upstreamOptions() {
 		s.upstream, s.inside = old.upstream, old.inside
 		return nil
 	}
@@ -333,7 +338,7 @@ func (s *snapshot) loadUpstream(p *Proxy, old *snapshot) error {
 		return fmt.Errorf("TLS to the servers: %v", err)
 	}
 	s.inside = set
-	if running := p.now.Load(); running != nil && running.upstream != nil && o == running.Upstream && sameInside(set, running.inside) {
+	if running := p.now.Load(); running != nil && running.upstream != nil && o == running.upstreamOptions() && sameInside(set, running.inside) {
 		s.upstream = running.upstream // with the sessions that servers can resume
 		return nil
 	}
@@ -345,6 +350,15 @@ func (s *snapshot) loadUpstream(p *Proxy, old *snapshot) error {
 		return fmt.Errorf("TLS to the servers: %v", err)
 	}
 	return nil
+}
+
+// upstreamOptions is how TLS is spoken with the servers, and what over it.
+func (c *Config) upstreamOptions() upstream.Options {
+	o := c.Upstream
+	if o.On && c.http2ToServers() {
+		o.ALPN = h2client.Protocol
+	}
+	return o
 }
 
 // sameInside reports whether two sets come to the same for TLS to the servers.

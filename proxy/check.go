@@ -25,6 +25,9 @@ func (c *Config) check() error {
 	if c.UDP && (c.HTTP || c.hasTLS() || c.Upstream.On) {
 		return fmt.Errorf("UDP (-U) carries datagrams as they are: it goes with neither TLS (-E, --self-signed, --acme, --backend-tls) nor HTTP mode (-H)")
 	}
+	if err := c.checkHTTP3(); err != nil {
+		return err
+	}
 	if c.DSRInterface != "" {
 		if c.HTTP || c.hasTLS() {
 			return fmt.Errorf("direct server return (dsr_if) passes frames on as they are: it goes with neither TLS (-E, --self-signed, --acme) nor HTTP mode (-H)")

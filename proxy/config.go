@@ -116,7 +116,10 @@ type Config struct {
 
 	HTTP           bool
 	HTTP2          bool          // offer HTTP/2 where HTTP is spoken over TLS
-	HTTP2Streams   int           // requests that a client of HTTP/2 may have under way at once
+	BackendHTTP2   bool          // speak HTTP/2 to HTTP servers, over TLS by ALPN and otherwise without asking
+	HTTP2Streams   int           // requests that a client of HTTP/2 or HTTP/3 may have under way at once
+	HTTP3          bool          // offer HTTP/3 as well, over UDP beside the TCP listeners with TLS
+	HTTP3Retry     int           // handshakes under way from which on clients of HTTP/3 have to show first that their address is their own; 0: always
 	Reuse          bool          // connections to HTTP servers are used for other clients as well
 	HeadMax        int           // bytes of a request or response head
 	HeadTimeout    time.Duration // for a request head
@@ -201,6 +204,7 @@ func DefaultConfig() Config {
 		SocketMode:       -1,
 		HTTP2:            true,
 		HTTP2Streams:     100,
+		HTTP3Retry:       32,
 		Reuse:            true,
 		HeadMax:          64 << 10,
 		HeadTimeout:      30 * time.Second,

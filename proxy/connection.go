@@ -12,7 +12,8 @@ import (
 	"edgepen/acl"
 	"edgepen/httpx"
 	"edgepen/proxy/backend"
-	"edgepen/proxy/h2"
+	"edgepen/proxy/h2client"
+	"edgepen/proxy/h3"
 	"edgepen/proxy/limit"
 	"edgepen/proxy/proxyproto"
 	"edgepen/proxy/relay"
@@ -26,6 +27,7 @@ type connection struct {
 	slot        int
 	snap        *snapshot // what was in force when it began
 	client      *relay.Socket
+	quic        *h3.Conn   // what client is where it is QUIC's; nil: it is not
 	addr        netip.Addr // the client's; the zero Addr for a Unix peer
 	shown       string     // the same for people and logs
 	port        uint16
@@ -50,11 +52,12 @@ type connection struct {
 	ticket      limit.Ticket                        // the place of behalf in the limits
 	known       *backend.Client                     // the entry of behalf in the table
 	server      *backend.Server                     // nil: none at present
-	serverShown string                              // its address, for the log
+	serverAt    netip.Addr                          // its address, for the log; the zero Addr for one on a Unix socket
 	aborted     atomic.Bool
 	resting     atomic.Bool // waits between two requests
 	serverEnd   atomic.Pointer[serverEnd]
 	tunnel      atomic.Pointer[relay.RawRelay] // nil: none at present
+	branches    branches
 }
 
 // serverEnd is the server's end of a connection, for those who look at it from outside.
@@ -109,10 +112,10 @@ func (c *connection) serve() {
 		return
 	}
 	if c.snap.Dummy && !c.denied {
-		c.eachStream(stream, false, func(_ context.Context, client *relay.Stream) { dummy(client) })
+		c.eachStream(stream, false, func(_ onGone, client *relay.Stream) { dummy(client) })
 		return
 	}
-	if c.snap.Peek && stream.Await() != nil {
+	if c.snap.Peek && c.quic == nil && stream.Await() != nil {
 		return
 	}
 	if c.proxies = c.proxies && !c.denied; !c.proxies { // otherwise each request tells
@@ -120,7 +123,7 @@ func (c *connection) serve() {
 		c.known = c.p.clients.Visit(c.addr, time.Now(), c.snap.Tracking)
 	}
 	switch {
-	case c.snap.HTTP && c.protocol == h2.Protocol:
+	case c.snap.HTTP && c.severalAtOnce():
 		c.eachStream(stream, false, c.exchange)
 		return
 	case c.snap.HTTP:
@@ -179,7 +182,7 @@ func dummy(client *relay.Stream) {
 
 // peer is a connection's other end; IPv4-mapped addresses are IPv4, and one on a Unix socket has none.
 func peer(a net.Addr) (addr netip.Addr, port uint16, shown string) {
-	t, ok := a.(*net.TCPAddr)
+	t, ok := a.(interface{ AddrPort() netip.AddrPort })
 	if !ok {
 		return netip.Addr{}, 0, "(unix)"
 	}
@@ -215,6 +218,9 @@ func (c *connection) leave() {
 
 // terminate ends TLS, where the listener speaks it. No stream and no error: the connection was not ours to terminate, and is over.
 func (c *connection) terminate() (*relay.Stream, error) {
+	if c.quic != nil {
+		return relay.NewStream(c.client, nil), c.terminateQUIC()
+	}
 	if !c.snap.speaksTLS(c.listener) {
 		return relay.NewStream(c.client, nil), nil
 	}
@@ -242,7 +248,7 @@ func (c *connection) terminate() (*relay.Stream, error) {
 	if c.snap.ProxyOut > 0 {
 		c.secured = t.Info()
 	}
-	return relay.NewStream(c.client, t), c.identify(t)
+	return relay.NewStream(c.client, t), c.identify(t.Info().ServerName)
 }
 
 var errNotConnected = errors.New("no server could be connected to")
@@ -284,12 +290,20 @@ func (c *connection) connect(anew bool) (*relay.Stream, error) {
 
 // reach takes a connection to a server that is spare or idle, or makes a new one, and begins TLS on it where that is asked for.
 func (c *connection) reach(srv *backend.Server, snap *snapshot, anew bool) (*relay.Socket, *relay.Stream, error) {
+	if c.snap.HTTP && snap.http2ToServers() && c.routed == nil {
+		return c.join(srv, snap)
+	}
 	if !anew && c.shares(snap) {
 		if s := c.p.spares.take(srv, snap); s != nil {
 			return s.Socket(), s, nil
 		}
 	}
-	from, by := snap.dialFrom(c.addr), time.Now().Add(snap.ConnectTimeout)
+	return c.open(srv, snap, time.Now().Add(snap.ConnectTimeout))
+}
+
+// open takes an idle connection or makes a new one.
+func (c *connection) open(srv *backend.Server, snap *snapshot, by time.Time) (*relay.Socket, *relay.Stream, error) {
+	from := snap.dialFrom(c.addr)
 	if !from.client.IsValid() && c.routed == nil {
 		if s := c.p.idlers.take(srv, snap); s != nil {
 			if stream, err := c.secure(s, srv, snap, by); err == nil {
@@ -319,6 +333,9 @@ func (c *connection) secure(s *relay.Socket, srv *backend.Server, snap *snapshot
 	ctx, cancel := context.WithDeadline(c.p.alive, by)
 	defer cancel()
 	t, err := snap.upstream.Handshake(ctx, s, srv.Address)
+	if err == nil && c.snap.HTTP && snap.http2ToServers() && t.ConnectionState().NegotiatedProtocol != h2client.Protocol {
+		err = errNoHTTP2
+	}
 	if err != nil {
 		s.Close()
 		return nil, err
@@ -328,9 +345,9 @@ func (c *connection) secure(s *relay.Socket, srv *backend.Server, snap *snapshot
 
 // use makes a server that was connected to the connection's own.
 func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
-	c.server, c.serverShown = srv, srv.Address
+	c.server, c.serverAt = srv, netip.Addr{}
 	if t, ok := s.RemoteAddr().(*net.TCPAddr); ok {
-		c.serverShown = t.AddrPort().Addr().Unmap().String()
+		c.serverAt = t.AddrPort().Addr().Unmap()
 	}
 	if !snap.Forgetful && c.routed == nil && !(c.denied && c.denial.reason == DeniedByRate) {
 		c.known.SetLast(srv.Index)
@@ -339,6 +356,14 @@ func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
 	if c.aborted.Load() {
 		s.Close() // abort came too early to see it
 	}
+}
+
+// shownServer is the server's address for people and logs.
+func (c *connection) shownServer() string {
+	if c.serverAt.IsValid() {
+		return c.serverAt.String()
+	}
+	return c.server.Address
 }
 
 // spare keeps the server's connection for whoever needs one next, unless somebody outside is about to close it: once it is spared, it is no longer
@@ -390,7 +415,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		HeadLimit:    c.snap.HeadMax,
 		BodyMax:      int64(c.snap.BodyMax),
 		Requests:     c.snap.RequestsMax,
-		Policy:       c.snap.policies[proto == "https"],
+		Policy:       c.responsePolicy(proto == "https"),
 		HeadTimeout:  c.snap.HeadTimeout,
 		Idle:         c.snap.Idle(),
 		IdleNow:      func() time.Duration { return c.p.now.Load().exchangeIdle() },

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"net"
 	"net/netip"
 	"strconv"
@@ -147,8 +146,8 @@ func (c *connection) turnAway() {
 		if t, ok := c.client.Conn.(*net.TCPConn); ok {
 			t.SetLinger(0) //nolint:errcheck // it fails on a closed connection only
 		}
-	case HoldIt:
-		c.held = c.p.tarpit.hold(c.client)
+	case HoldIt: // QUIC's clients have nothing that could be kept
+		c.held = c.quic == nil && c.p.tarpit.hold(c.client)
 	}
 }
 
@@ -159,7 +158,7 @@ func (c *connection) answered(stream *relay.Stream) bool {
 	if status == 0 {
 		return false
 	}
-	c.eachStream(stream, true, func(_ context.Context, client *relay.Stream) {
+	c.eachStream(stream, true, func(_ onGone, client *relay.Stream) {
 		relay.Respond(client, c.snap.HeadMax, c.snap.HeadTimeout, true, func(r *httpx.Request, _ []byte) []byte {
 			return httpx.AppendErrorPage(nil, status, "", r.IsHead)
 		})

@@ -74,6 +74,9 @@ func (e *explanation) listeners() {
 			how = "plain HTTP, sent to https on port " + fmt.Sprint(e.tlsPort())
 		case e.usesTLS(l) && e.HTTP:
 			how = "HTTPS"
+			if e.offersHTTP3(l) {
+				how += ", and HTTP/3 over UDP on the same port"
+			}
 		case e.usesTLS(l):
 			how = "TLS"
 		case e.HTTP:

@@ -13,6 +13,7 @@ import (
 
 	"edgepen/httpx"
 	"edgepen/proxy/backend"
+	"edgepen/proxy/h2client"
 	"edgepen/proxy/health"
 	"edgepen/proxy/proxyproto"
 	"edgepen/tls/upstream"
@@ -91,7 +92,22 @@ func converse(ctx context.Context, conn net.Conn, t health.Target, c health.Conf
 	if c.Kind == health.TLS {
 		return "handshake done", nil
 	}
-	return askStatus(conn, checkRequest(t.Server, c, client != nil), &c.Statuses, snap.HeadMax)
+	request := checkRequest(t.Server, c, client != nil)
+	if !snap.http2ToServers() {
+		return askStatus(conn, request, &c.Statuses, snap.HeadMax)
+	}
+	h, err := h2client.Begin(ctx, conn, client != nil, snap.HeadMax)
+	if err != nil {
+		return "", err
+	}
+	defer h.Close()
+	stream, err := h.Open()
+	if err != nil {
+		return "", err
+	}
+	by, _ := ctx.Deadline()
+	stream.SetDeadline(by) //nolint:errcheck // it has been open for no time
+	return askStatus(stream, request, &c.Statuses, snap.HeadMax)
 }
 
 // tlsForChecks does the handshakes of checks, whole ones each time; nil: none. Where we ourselves speak no TLS with the servers, but our clients do, it

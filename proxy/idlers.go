@@ -38,10 +38,12 @@ func (i *idlers) run() {
 		case <-i.p.alive.Done():
 			i.keep(func(idler) bool { return false })
 			i.p.spares.tend(nil)
+			i.p.trunks.tend(nil)
 			return
 		case <-t.C:
 			i.tend()
 			i.p.spares.tend(i.p.now.Load())
+			i.p.trunks.tend(i.p.now.Load())
 		}
 	}
 }

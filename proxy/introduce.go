@@ -29,11 +29,14 @@ func (s *snapshot) proxySource(peer netip.Addr) *ProxySource {
 	return nil
 }
 
-// introduced reads the PROXY header of a peer that is to be believed: from there on its client is ours. False: the connection is over, also because there
-// is a header where there must be none.
+// introduced reads the PROXY header of a peer that is to be believed: from there on its client is ours. QUIC has none. False: the connection is over, also
+// because there is a header where there must be none.
 func (c *connection) introduced() bool {
 	if c.snap.ProxyOut > 1 {
 		defer c.identifyUniquely()
+	}
+	if c.quic != nil {
+		return c.offered()
 	}
 	source := c.snap.proxySource(c.addr)
 	if source == nil {
@@ -207,7 +210,7 @@ func parseAny(head []byte) (proxyproto.Header, error) {
 }
 
 func localAddr(c net.Conn) netip.AddrPort {
-	t, ok := c.LocalAddr().(*net.TCPAddr)
+	t, ok := c.LocalAddr().(interface{ AddrPort() netip.AddrPort })
 	if !ok {
 		return netip.AddrPort{}
 	}

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"edgepen/proxy/h3"
 	"edgepen/proxy/relay"
 	"edgepen/proxy/udp"
 )
@@ -25,6 +26,7 @@ type listener struct {
 	ln       net.Listener   // nil for datagrams
 	packets  net.PacketConn // nil for connections, and once flows has it
 	flows    *udp.Server    // nil for connections, and before it has begun to serve
+	quic     *h3.Endpoint   // for HTTP/3, beside the listener for TCP that has the same address; nil for that and all others
 	file     os.FileInfo    // of a Unix socket for datagrams, which is removed at the end
 	port     string         // the port that was bound, "" for a Unix socket
 	closed   atomic.Bool
@@ -40,24 +42,29 @@ func (p *Proxy) openListeners(c Config) (added, gone []*listener, err error) {
 		return nil, nil, nil // frames are taken from the interface
 	}
 	var kept []*listener
-	for _, want := range c.Listeners {
-		i := slices.IndexFunc(p.listeners, func(l *listener) bool { return l.Address == want.Address })
+	find := func(address string, quic bool, open func() (*listener, error)) (*listener, error) {
+		i := slices.IndexFunc(p.listeners, func(l *listener) bool { return l.Address == address && (l.quic != nil) == quic })
 		if i >= 0 {
 			kept = append(kept, p.listeners[i])
-			continue
+			return p.listeners[i], nil
 		}
-		open := p.open
-		if c.UDP {
-			open = p.openDatagrams
+		l, err := open()
+		if err == nil {
+			added = append(added, l)
 		}
-		l, err := open(want, &c)
+		return l, err
+	}
+	for _, want := range c.Listeners {
+		l, err := find(want.Address, false, func() (*listener, error) { return p.openOne(want, &c) })
+		if err == nil && c.offersHTTP3(want) {
+			_, err = find(want.Address, true, func() (*listener, error) { return p.openHTTP3(l) })
+		}
 		if err != nil {
 			for _, l := range added {
 				l.close()
 			}
 			return nil, nil, err
 		}
-		added = append(added, l)
 	}
 	for _, l := range p.listeners {
 		if !slices.Contains(kept, l) {
@@ -66,6 +73,13 @@ func (p *Proxy) openListeners(c Config) (added, gone []*listener, err error) {
 	}
 	p.listeners = append(kept, added...)
 	return added, gone, nil
+}
+
+func (p *Proxy) openOne(l Listener, c *Config) (*listener, error) {
+	if c.UDP {
+		return p.openDatagrams(l, c)
+	}
+	return p.open(l, c)
 }
 
 func (p *Proxy) open(l Listener, c *Config) (*listener, error) {
@@ -162,9 +176,12 @@ func setBacklog(ln net.Listener, n int) error {
 
 func (l *listener) close() {
 	l.closed.Store(true)
-	if l.ln != nil {
+	switch {
+	case l.quic != nil:
+		l.quic.Release()
+	case l.ln != nil:
 		l.ln.Close()
-	} else {
+	default:
 		l.closeDatagrams()
 	}
 }

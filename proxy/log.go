@@ -43,7 +43,7 @@ func (p *Proxy) dropLog(l *trafficlog.Log) {
 // record notes what a client sent to its server.
 func (c *connection) record(data []byte) {
 	if l := c.p.traffic.Load(); l != nil {
-		l.Record(time.Now(), c.shown, c.serverShown, data)
+		l.Record(time.Now(), c.shown, c.shownServer(), data)
 	}
 }
 

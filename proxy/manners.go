@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"edgepen/httpx"
+	"edgepen/proxy/h3"
 )
 
 // header is the field's value.
@@ -23,12 +24,48 @@ func (h HSTS) header() string {
 func (c *Config) responsePolicy(secure bool) *httpx.ResponsePolicy {
 	p := &httpx.ResponsePolicy{Remove: c.RemoveFields}
 	if secure && c.HSTS.MaxAge > 0 {
-		const name = "Strict-Transport-Security"
-		p.Remove = append(p.Remove[:len(p.Remove):len(p.Remove)], name)
-		p.Append = name + ": " + c.HSTS.header() + "\r\n"
+		set(p, "Strict-Transport-Security", c.HSTS.header())
 	}
 	if len(p.Remove) == 0 {
 		return nil
 	}
 	return p
+}
+
+// set has a field of ours take the place of the server's.
+func set(p *httpx.ResponsePolicy, name, value string) {
+	p.Remove = append(p.Remove[:len(p.Remove):len(p.Remove)], name)
+	p.Append += name + ": " + value + "\r\n"
+}
+
+// altSvcAge is for how long clients remember that there is HTTP/3.
+const altSvcAge = 24 * time.Hour
+
+// announcingPolicies are responsePolicy with TLS for the listeners that offer HTTP/3 as well: clients learn of it from their first responses (RFC 7838).
+func (c *Config) announcingPolicies() map[string]*httpx.ResponsePolicy {
+	all := map[string]*httpx.ResponsePolicy{}
+	for _, l := range c.Listeners {
+		port := ListenPort(l.Address)
+		if !c.offersHTTP3(l) || port == 0 {
+			continue
+		}
+		p := c.responsePolicy(true)
+		if p == nil {
+			p = &httpx.ResponsePolicy{}
+		}
+		set(p, "Alt-Svc", fmt.Sprintf("%s=\":%d\"; ma=%d", h3.Protocol, port, altSvcAge/time.Second))
+		all[l.Address] = p
+	}
+	return all
+}
+
+// responsePolicy is what is changed in responses to this client. HTTP/3 is announced to who has come over TCP and TLS by itself: behind a proxy
+// nobody would reach it, and who is denied is told of nothing.
+func (c *connection) responsePolicy(secure bool) *httpx.ResponsePolicy {
+	if secure && c.quic == nil && !c.denied && !c.proxies && !c.said.Client.IsValid() {
+		if p := c.snap.announcing[c.listener.Address]; p != nil {
+			return p
+		}
+	}
+	return c.snap.policies[secure]
 }

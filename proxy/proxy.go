@@ -22,6 +22,7 @@ import (
 	"edgepen/geo"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/dsr"
+	"edgepen/proxy/h3"
 	"edgepen/proxy/health"
 	"edgepen/proxy/limit"
 	"edgepen/proxy/trafficlog"
@@ -57,6 +58,7 @@ type Proxy struct {
 	traffic       atomic.Pointer[trafficlog.Log] // nil: nothing is recorded
 	idlers        *idlers
 	spares        *spares
+	trunks        *trunks
 	unintroduced  atomic.Uint64 // connections whose PROXY header was missing or malformed
 	dsr           *dsr.Balancer // nil: none
 	emergency     backend.State
@@ -67,6 +69,7 @@ type Proxy struct {
 	states      []*backend.State          // by server slot; it only grows
 	routeStates map[string]*backend.State // of the servers of routes
 	listeners   []*listener
+	endpoints   map[string]*h3.Endpoint // for HTTP/3, by address; one lives on without its listener until its connections have ended
 	serving     bool
 	stale       atomic.Bool // what is in force may be older than what has been read of its files
 	rehearsing  bool        // a snapshot is being made for Check or Explain
@@ -80,13 +83,13 @@ type Proxy struct {
 func New(log *slog.Logger, level *slog.LevelVar) *Proxy {
 	p := &Proxy{log: log, level: level, config: DefaultConfig(), slots: newSlots()}
 	p.clients = backend.NewClients(p.config.ClientsMax)
-	p.idlers, p.spares = newIdlers(p), newSpares()
+	p.idlers, p.spares, p.trunks = newIdlers(p), newSpares(), newTrunks()
 	p.store, p.upstreamStore = certs.NewStore(), certs.NewStore()
 	p.revocation, p.staples = revoke.NewChecker(log), staple.NewKeeper(log)
 	p.acme, p.failures = newAuthority(log), newFailures(log)
 	p.limits, p.budget, p.tarpit = limit.New(limit.Config{}, time.Now()), limit.NewBudget(limit.Config{}), new(tarpit)
 	p.health = health.New(log, p.probe)
-	p.routeStates = map[string]*backend.State{}
+	p.routeStates, p.endpoints = map[string]*backend.State{}, map[string]*h3.Endpoint{}
 	p.alive, p.die = context.WithCancel(context.Background())
 	p.staying, p.leave = context.WithCancel(p.alive)
 	p.terminator = tls.NewTerminator(func() *tls.Profile { return p.now.Load().profile })
@@ -313,6 +316,8 @@ func (p *Proxy) startLocked(l *listener) {
 	case !p.serving:
 	case l.packets != nil:
 		l.serveDatagrams()
+	case l.quic != nil:
+		l.serveHTTP3()
 	default:
 		p.running.Go(l.acceptLoop)
 	}
@@ -331,10 +336,18 @@ func (p *Proxy) Close() {
 		p.dsr.Close()
 		p.dsr = nil
 	}
+	endpoints := p.endpoints
 	p.mu.Unlock()
 	p.slots.close()
+	for _, e := range endpoints {
+		e.End()
+	}
 	p.running.Wait()
+	for _, e := range endpoints {
+		e.Wait()
+	}
 	p.spares.tend(nil) // those of connections that ended last
+	p.trunks.tend(nil)
 	p.useLog(nil)
 }
 

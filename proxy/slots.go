@@ -54,15 +54,37 @@ func (s *slots) take(c *connection) bool {
 	if !s.awaitLocked() {
 		return false
 	}
+	s.placeLocked(c)
+	return true
+}
+
+func (s *slots) placeLocked(c *connection) {
 	if n := len(s.free); n > 0 {
 		c.slot = s.free[n-1]
 		s.free = s.free[:n-1]
 		s.conns[c.slot] = c
-		return true
+		return
 	}
 	c.slot = len(s.conns)
 	s.conns = append(s.conns, c)
+}
+
+// tryTake gives a connection a place if there is one now.
+func (s *slots) tryTake(c *connection) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.used() >= s.max || s.pending >= s.maxPend {
+		return false
+	}
+	s.placeLocked(c)
 	return true
+}
+
+// crowded reports whether most places are taken.
+func (s *slots) crowded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used() > s.max/2
 }
 
 // leave gives the connection's place back.

@@ -22,16 +22,17 @@ type snapshot struct {
 	lists map[int]*acl.Compiled
 	geo   *geo.DB // nil: none
 
-	certs      *certs.Set                     // nil: no TLS
-	profile    *tls.Profile                   // the same
-	revocation *revoke.Rules                  // what clients' certificates are held against
-	policies   map[bool]*httpx.ResponsePolicy // by whether the client speaks TLS
-	upstream   *upstream.Client               // nil: no TLS to the servers
-	inside     *certs.Set                     // what upstream was made of
-	routes     map[string]*backend.Set        // clients passed on without ending TLS, by name; nil: none
-	stage      acl.Stage                      // what the access lists ask about at the latest
-	byName     bool                           // they ask for names
-	byJA4      bool                           // they ask for fingerprints
+	certs      *certs.Set                       // nil: no TLS
+	profile    *tls.Profile                     // the same
+	revocation *revoke.Rules                    // what clients' certificates are held against
+	policies   map[bool]*httpx.ResponsePolicy   // by whether the client speaks TLS
+	announcing map[string]*httpx.ResponsePolicy // the same with TLS where HTTP/3 is offered too, by the listener's address
+	upstream   *upstream.Client                 // nil: no TLS to the servers
+	inside     *certs.Set                       // what upstream was made of
+	routes     map[string]*backend.Set          // clients passed on without ending TLS, by name; nil: none
+	stage      acl.Stage                        // what the access lists ask about at the latest
+	byName     bool                             // they ask for names
+	byJA4      bool                             // they ask for fingerprints
 }
 
 // permits asks an access list about an address; a list with no entries permits all. The zero Addr is a peer on a Unix socket.
@@ -76,7 +77,7 @@ func (s *snapshot) trusts(a netip.Addr) bool {
 // compile builds the snapshot of a configuration. What has not changed since old (nil at the start) is taken over, unless
 // everything is to be read again.
 func (p *Proxy) compile(c Config, old *snapshot, again bool, addresses resolver) (*snapshot, error) {
-	s := &snapshot{Config: c, policies: map[bool]*httpx.ResponsePolicy{false: c.responsePolicy(false), true: c.responsePolicy(true)}}
+	s := &snapshot{Config: c, policies: map[bool]*httpx.ResponsePolicy{false: c.responsePolicy(false), true: c.responsePolicy(true)}, announcing: c.announcingPolicies()}
 	if old == nil {
 		old = &snapshot{}
 	}

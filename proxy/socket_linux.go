@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -35,6 +36,26 @@ func listenOptions(network, _ string, raw syscall.RawConn) error {
 		return err
 	}
 	return failed
+}
+
+// quicBuffer is the size of the buffers that quic-go wants. They are asked for when the socket is opened, since later on we may be nobody who may
+// exceed the system's limit.
+const quicBuffer = 7 << 20
+
+// ownSocket is for a socket of QUIC, which nobody shares. [::] takes IPv4 as well.
+func ownSocket(network, _ string, raw syscall.RawConn) error {
+	var failed error
+	err := raw.Control(func(fd uintptr) {
+		for _, option := range [][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
+			if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, option[0], quicBuffer) != nil {
+				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, option[1], quicBuffer) // it gives what the system allows
+			}
+		}
+		if strings.HasSuffix(network, "6") {
+			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0)
+		}
+	})
+	return errors.Join(err, failed)
 }
 
 // transparent lets a socket bind an address that is not ours (ip(7), IP_TRANSPARENT).

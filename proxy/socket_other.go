@@ -28,6 +28,8 @@ func listenOptions(network, _ string, raw syscall.RawConn) error {
 	return failed
 }
 
+func ownSocket(string, string, syscall.RawConn) error { return nil }
+
 func transparent(int) error { return errors.New("transparent needs Linux") }
 
 func (from dialFrom) bind(int) error { return errors.New("source and transparent need Linux for UDP") }

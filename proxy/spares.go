@@ -24,9 +24,10 @@ type spare struct {
 	since    time.Time
 }
 
-// A server's spare connections are bounded in number and time: servers close theirs after 5 s and more.
+// A server's spare connections are bounded in number and time: servers close theirs after 5 s and more. The one that was used last is used first, so
+// that there are not more than were in use at once a moment ago.
 const (
-	sparesMax = 64
+	sparesMax = 256
 	spareTime = 4 * time.Second
 )
 
@@ -42,7 +43,7 @@ func (c *connection) shares(snap *snapshot) bool {
 func (s *spares) put(srv *backend.Server, snap *snapshot, stream *relay.Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !snap.Reuse || snap.Transparent || snap.ProxyOut > 0 || len(s.have[srv.State]) >= sparesMax {
+	if !snap.Reuse || snap.http2ToServers() || snap.Transparent || snap.ProxyOut > 0 || len(s.have[srv.State]) >= sparesMax {
 		stream.Close()
 		return
 	}
@@ -51,15 +52,11 @@ func (s *spares) put(srv *backend.Server, snap *snapshot, stream *relay.Stream) 
 
 // take hands out the connection to a server that was used last; nil if none is good.
 func (s *spares) take(srv *backend.Server, snap *snapshot) *relay.Stream {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for {
-		all := s.have[srv.State]
-		if len(all) == 0 {
+		last, ok := s.pop(srv.State)
+		if !ok {
 			return nil
 		}
-		last := all[len(all)-1]
-		s.have[srv.State] = all[:len(all)-1]
 		if last.good(snap) {
 			return last.stream
 		}
@@ -67,9 +64,23 @@ func (s *spares) take(srv *backend.Server, snap *snapshot) *relay.Stream {
 	}
 }
 
+// pop takes the newest out; it is looked at by who has it, since that is a system call.
+func (s *spares) pop(of *backend.State) (last spare, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.have[of]
+	if len(all) == 0 {
+		return spare{}, false
+	}
+	last = all[len(all)-1]
+	all[len(all)-1] = spare{}
+	s.have[of] = all[:len(all)-1]
+	return last, true
+}
+
 // good reports whether a spare connection is what a new one would be under this configuration, and open with nothing said.
 func (d *spare) good(snap *snapshot) bool {
-	return snap.Reuse && d.upstream == snap.upstream && d.source == dialFrom{source: snap.Source} &&
+	return snap.Reuse && !snap.http2ToServers() && d.upstream == snap.upstream && d.source == dialFrom{source: snap.Source} &&
 		time.Since(d.since) < spareTime && snap.has(idler{d.server, d.stream.Socket()}) && d.stream.Socket().Silent()
 }
 

@@ -3,49 +3,102 @@ package proxy
 import (
 	"context"
 	"net"
+	"sync"
 
+	"edgepen/httpx"
 	"edgepen/proxy/h2"
+	"edgepen/proxy/h3"
 	"edgepen/proxy/relay"
 )
 
-// eachStream calls serve for each request on a connection that speaks HTTP/2, several at once, or for the one connection that it is otherwise. once:
-// the first request is the last.
-func (c *connection) eachStream(stream *relay.Stream, once bool, serve func(ctx context.Context, client *relay.Stream)) {
+// onGone has f called when the client has given its request up or is gone; stop reports whether it will not be.
+type onGone func(f func()) (stop func() bool)
+
+// severalAtOnce reports whether the connection carries several requests at once: HTTP/2 or HTTP/3.
+func (c *connection) severalAtOnce() bool { return c.quic != nil || c.protocol == h2.Protocol }
+
+// eachStream calls serve for each request on a connection that speaks HTTP/2 or HTTP/3, several at once, or for the one connection that it is
+// otherwise. once: the first request is the last.
+func (c *connection) eachStream(stream *relay.Stream, once bool, serve func(gone onGone, client *relay.Stream)) {
 	ctx, end := context.WithCancel(c.p.staying)
 	defer end()
-	if c.protocol != h2.Protocol {
-		serve(ctx, stream)
-		return
+	one := func(gone onGone, client net.Conn) {
+		serve(gone, relay.NewPlainStream(client))
+		if once {
+			end()
+		}
 	}
-	h2.Serve(ctx, stream.Conn(), h2.Config{
-		Streams: c.snap.HTTP2Streams,
-		HeadMax: c.snap.HeadMax,
-		Idle:    c.snap.Idle(),
-		Exchange: func(ctx context.Context, client net.Conn) {
-			serve(ctx, relay.NewStream(relay.NewPlainSocket(client), nil))
-			if once {
-				end()
-			}
-		},
-	})
+	s := c.snap
+	switch {
+	case c.quic != nil:
+		c.quic.Serve(ctx, h3.Serving{Streams: s.HTTP2Streams, HeadMax: s.HeadMax, Head: s.HeadTimeout, Idle: s.Idle(),
+			Exchange: func(ctx context.Context, client net.Conn) { one(endOf(ctx), client) }})
+	case c.protocol == h2.Protocol:
+		h2.Serve(ctx, stream.Conn(), h2.Config{Streams: s.HTTP2Streams, HeadMax: s.HeadMax, HeadTimeout: s.HeadTimeout, Idle: s.Idle(),
+			Exchange: func(client *h2.Stream) { one(client.OnGone, client) }})
+	default:
+		serve(endOf(ctx), stream)
+	}
 }
 
-// exchange serves one request of HTTP/2: it goes the way of a request of HTTP/1.1, over a connection of its own in all that has to do with servers.
-func (c *connection) exchange(ctx context.Context, client *relay.Stream) {
-	s := c.branch()
-	defer s.leaveLimits()
-	stop := context.AfterFunc(ctx, s.leave) // nobody is there any more to be answered
-	defer stop()
-	config := s.httpConfig()
-	config.Rest = nil // GOAWAY has said which requests are still to be answered
-	relay.HTTP(client, config)
+func endOf(ctx context.Context) onGone {
+	return func(f func()) func() bool { return context.AfterFunc(ctx, f) }
 }
 
-// branch is a connection for one of the requests that c carries at once. What has been found out about the client is c's, and does not change any
-// more; the server is the branch's own.
-func (c *connection) branch() *connection {
-	return &connection{
-		p: c.p, listener: c.listener, slot: c.slot, snap: c.snap, client: c.client,
+// exchange serves one request of HTTP/2 or HTTP/3: it goes the way of a request of HTTP/1.1, over a connection of its own in all that has to do with servers.
+func (c *connection) exchange(gone onGone, client *relay.Stream) {
+	b := c.branches.take(c)
+	stop := gone(b.leave) // nobody is there any more to be answered
+	relay.HTTP(client, b.config)
+	b.leaveLimits()
+	if stop() {
+		c.branches.put(b)
+	}
+}
+
+// branch is a connection for one of the requests that another carries at once.
+type branch struct {
+	connection
+	config  *relay.HTTPConfig
+	forward httpx.Forward // as config has it at first
+}
+
+// branches are those whose requests have been answered: what was made for one serves the next.
+type branches struct {
+	mu   sync.Mutex
+	free []*branch
+}
+
+func (b *branches) put(one *branch) {
+	b.mu.Lock()
+	b.free = append(b.free, one)
+	b.mu.Unlock()
+}
+
+// take is a branch of c.
+func (b *branches) take(c *connection) *branch {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	last := len(b.free) - 1
+	if last < 0 {
+		one := new(branch)
+		one.begin(c)
+		one.config = one.httpConfig()
+		one.config.Rest = nil // GOAWAY has said which requests are still to be answered
+		one.forward = one.config.Forward
+		return one
+	}
+	one := b.free[last]
+	b.free[last], b.free = nil, b.free[:last]
+	one.begin(c)
+	one.config.Forward = one.forward
+	return one
+}
+
+// begin makes a branch as good as new. What has been found out about the client is c's, and does not change any more; the server is the branch's own.
+func (b *branch) begin(c *connection) {
+	b.connection = connection{
+		p: c.p, listener: c.listener, slot: c.slot, snap: c.snap, client: c.client, quic: c.quic,
 		addr: c.addr, shown: c.shown, port: c.port, asker: c.asker,
 		denial: c.denial, noted: c.noted, decided: c.decided, denied: c.denied,
 		identity: c.identity, protocol: c.protocol, said: c.said, secured: c.secured,

@@ -48,8 +48,12 @@ type Info struct {
 // Info describes the connection. It allocates: call it once.
 func (c *Conn) Info() Info {
 	state := c.ConnectionState()
+	return infoOf(&state, c.asked, c.ja4)
+}
+
+func infoOf(state *stdtls.ConnectionState, asked, ja4 string) Info {
 	info := Info{
-		ServerName:     c.asked,
+		ServerName:     asked,
 		Version:        stdtls.VersionName(state.Version),
 		CipherSuite:    stdtls.CipherSuiteName(state.CipherSuite),
 		Group:          groupName(state.CurveID),
@@ -57,7 +61,7 @@ func (c *Conn) Info() Info {
 		Resumed:        state.DidResume,
 		ECH:            state.ECHAccepted,
 		ClientVerified: len(state.VerifiedChains) > 0,
-		JA4:            c.ja4,
+		JA4:            ja4,
 	}
 	if info.ClientVerified {
 		info.PeerChain = state.VerifiedChains[0]

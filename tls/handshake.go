@@ -60,7 +60,8 @@ type handshake struct {
 	t          *Terminator
 	checks     Checks
 	deadline   time.Time
-	tap        *tap
+	tap        *tap // nil under QUIC
+	quic       bool
 	hello      Hello
 	heard      bool   // hello is filled
 	serverName string // as the client sent it
@@ -115,7 +116,7 @@ func (h *handshake) config(chi *stdtls.ClientHelloInfo) (*stdtls.Config, error) 
 	h.hello.hear(chi)
 	h.heard, h.serverName = true, chi.ServerName
 	p := h.current()
-	if answer := p.validation(&h.hello); answer != nil {
+	if answer := p.validation(&h.hello); answer != nil && !h.quic {
 		h.validated = true
 		h.tap.forget()
 		return answer, nil
@@ -135,7 +136,11 @@ func (h *handshake) config(chi *stdtls.ClientHelloInfo) (*stdtls.Config, error) 
 	}
 	v := p.variantFor(h.candidates)
 	v.seal(h.t.ring(p))
-	return h.withClientCert(v.config), nil
+	config := h.withClientCert(v.config)
+	if h.quic {
+		config = forQUIC(config)
+	}
+	return config, nil
 }
 
 // admit asks the checks; an error means that there is nothing to serve here.
@@ -151,6 +156,9 @@ func (h *handshake) admit(chi *stdtls.ClientHelloInfo) error {
 		}
 	}
 	if h.checks.Route != nil && !h.hello.Encrypted && h.checks.Route(&h.hello) {
+		if h.quic {
+			return h.refuse(chi, alertUnrecognizedName, ReasonName, errNotPassedOn)
+		}
 		h.routed = &Routed{ServerName: h.hello.ServerName, Read: h.tap.read}
 		h.tap.silent = true
 		return errRouted
@@ -172,7 +180,9 @@ func (h *handshake) nameless(chi *stdtls.ClientHelloInfo) error {
 // release lets go of what a connection must not hold for its life: crypto/tls
 // keeps its configuration, which may ask h.
 func (h *handshake) release() {
-	h.tap.done = true
+	if h.tap != nil {
+		h.tap.done = true
+	}
 	h.checks, h.hello, h.tap, h.profile, h.loaded, h.candidates = Checks{}, Hello{}, nil, nil, false, nil
 }
 
@@ -226,11 +236,14 @@ func (h *handshake) withClientCert(shared *stdtls.Config) *stdtls.Config {
 // refuse sends an alert of ours instead of the internal_error that crypto/tls
 // has for every error of a callback, and returns err.
 func (h *handshake) refuse(chi *stdtls.ClientHelloInfo, alert byte, reason string, err error) error {
+	h.refused, h.reason = true, reason
+	if h.quic {
+		return withAlert(err, alert)
+	}
 	// A record of the type alert, of the version that crypto/tls gives to one
 	// before the version is known, with the level fatal.
 	chi.Conn.Write([]byte{21, 3, 1, 0, 2, 2, alert}) //nolint:errcheck // the handshake has failed
 	// A deadline that has passed stops crypto/tls's own.
 	chi.Conn.SetWriteDeadline(time.Unix(1, 0)) //nolint:errcheck // a second alert does no harm
-	h.refused, h.reason = true, reason
 	return err
 }

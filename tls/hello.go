@@ -13,17 +13,18 @@ type Hello struct {
 	Versions   []uint16 // the protocol versions it offers, in its order, GREASE (RFC 8701) included
 	Encrypted  bool     // ServerName and ALPN came encrypted (ECH), and we could read them
 
+	quic bool                    // it came over QUIC
 	wire *stdtls.ClientHelloInfo // as anybody can read it; nil: not kept
 	ja4  string
 }
 
 // JA4 is the client's fingerprint, FoxIO's JA4, such as
-// t13d1516h2_8daaf6152771_e5627efa2ab1. It is of what can be seen on the
+// t13d1516h2_8daaf6152771_e5627efa2ab1, with a q in front over QUIC. It is of what can be seen on the
 // wire, so of the outer ClientHello under ECH, and of the first one if the
 // server asked for another. It is computed when it is first asked for.
 func (h *Hello) JA4() string {
 	if h.ja4 == "" && h.wire != nil {
-		h.ja4 = ja4(h.wire)
+		h.ja4 = ja4(h.wire, h.quic)
 	}
 	return h.ja4
 }

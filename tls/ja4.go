@@ -14,20 +14,23 @@ const (
 	extensionALPN       = 0x0010
 )
 
-// ja4 computes the fingerprint of a ClientHello that came over TCP, after
+// ja4 computes the fingerprint of a ClientHello that came over TCP or QUIC, after
 // FoxIO's description of JA4 (github.com/FoxIO-LLC/ja4,
 // technical_details/JA4.md; the licence of this part is BSD 3-Clause):
 //
-//	t version d|i ciphers extensions alpn _ hash of ciphers _ hash of extensions and signature algorithms
+//	t|q version d|i ciphers extensions alpn _ hash of ciphers _ hash of extensions and signature algorithms
 //
 // crypto/tls knows neither DTLS nor SSL, so versions below TLS 1.0 are 00.
-func ja4(chi *stdtls.ClientHelloInfo) string {
+func ja4(chi *stdtls.ClientHelloInfo, quic bool) string {
 	ciphers, extensions := ungreased(chi.CipherSuites), ungreased(chi.Extensions)
 	sni := byte('i')
 	if slices.Contains(extensions, extensionServerName) {
 		sni = 'd'
 	}
 	out := append(make([]byte, 0, 36), 't')
+	if quic {
+		out[0] = 'q'
+	}
 	out = append(out, ja4Version(chi.SupportedVersions)...)
 	out = append(out, sni)
 	out = fmt.Appendf(out, "%02d%02d", min(len(ciphers), 99), min(len(extensions), 99))

@@ -55,12 +55,12 @@ func TestJA4(t *testing.T) {
 			SignatureSchemes: codes[stdtls.SignatureScheme](t, test.schemes), SupportedVersions: codes[uint16](t, test.versions),
 			SupportedProtos: test.protocols,
 		}
-		if got := ja4(chi); got != test.want {
+		if got := ja4(chi, false); got != test.want {
 			t.Errorf("%s: %s, want %s", test.name, got, test.want)
 		}
 	}
 	many := &stdtls.ClientHelloInfo{CipherSuites: make([]uint16, 300), Extensions: make([]uint16, 100)}
-	if got := ja4(many); !strings.HasPrefix(got, "t00d9999") {
+	if got := ja4(many, false); !strings.HasPrefix(got, "t00d9999") {
 		t.Errorf("many: %s", got)
 	}
 }
@@ -69,8 +69,8 @@ func TestJA4(t *testing.T) {
 // without an underscore: FoxIO's JA4.md.
 func TestJA4WithoutAlgorithms(t *testing.T) {
 	chi := &stdtls.ClientHelloInfo{Extensions: codes[uint16](t, "000b 000a")}
-	if want := ja4Hash([]byte("000a,000b")); !strings.HasSuffix(ja4(chi), "_"+want) {
-		t.Errorf("%s, want the end %s", ja4(chi), want)
+	if want := ja4Hash([]byte("000a,000b")); !strings.HasSuffix(ja4(chi, false), "_"+want) {
+		t.Errorf("%s, want the end %s", ja4(chi, false), want)
 	}
 }
 
@@ -115,6 +115,6 @@ func BenchmarkJA4(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		ja4(chi)
+		ja4(chi, false)
 	}
 }

@@ -239,10 +239,14 @@ func choices(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// websocket opens a WebSocket, sends a text, and prints what comes back: ws ADDRESS PATH TEXT.
+// websocket opens a WebSocket, sends a text, and prints what comes back: ws ADDRESS PATH TEXT. With h2: it is a stream of HTTP/2.
 func websocket(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
-		ts.Fatalf("usage: ws [tls:]HOST:PORT PATH TEXT")
+		ts.Fatalf("usage: ws [tls:|h2:]HOST:PORT PATH TEXT")
+	}
+	if address, byHTTP2 := strings.CutPrefix(args[0], "h2:"); byHTTP2 {
+		websocketByHTTP2(ts, address, args[1], args[2])
+		return
 	}
 	c, err := connect(args[0])
 	ts.Check(err)

@@ -44,14 +44,14 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// buildPrograms makes all programs; pen starts itself anew as a daemon, so it has to be a program of its own.
+// buildPrograms makes all programs, and h3test, which speaks HTTP/3 to them; pen starts itself anew as a daemon, so it has to be a program of its own.
 func buildPrograms(t *testing.T) (dir string) {
 	dir = t.TempDir()
 	args := []string{"build", "-o", dir + string(filepath.Separator)}
 	if raceDetector {
 		args = append(args, "-race")
 	}
-	out, err := exec.Command("go", append(args, "edgepen/cmd/...")...).CombinedOutput()
+	out, err := exec.Command("go", append(args, "edgepen/cmd/...", "edgepen/proxy/h3/h3test")...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("building the programs: %v\n%s", err, out)
 	}
@@ -115,6 +115,8 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"hello":            hello,
 		"issue":            issue,
 		"mmdb":             mmdb,
+		"module":           module,
+		"npm":              npm,
 		"observe":          observe,
 		"occupy":           occupy,
 		"piecemeal":        piecemeal,

@@ -30,6 +30,7 @@ func tlsSettings() []*command {
 		text("backend_ca", "FILE", "CAs that vouch for servers, or the word system", func(c *proxy.Config) *string { return &c.Upstream.CAFile }),
 		text("backend_ca_dir", "DIR", "the same as a directory in hashed form", func(c *proxy.Config) *string { return &c.Upstream.CADir }),
 		text("backend_cert", "FILE", "our certificate towards servers", func(c *proxy.Config) *string { return &c.Upstream.Cert }),
+		toggle("backend_http2", "speak HTTP/2 to the servers, in HTTP mode", func(c *proxy.Config) *bool { return &c.BackendHTTP2 }),
 		toggle("backend_insecure", "do not verify servers; for tests only", func(c *proxy.Config) *bool { return &c.Upstream.SkipVerify }),
 		text("backend_key", "FILE", "its key", func(c *proxy.Config) *string { return &c.Upstream.Key }),
 		text("backend_name", "NAME", "the name that servers are asked for and have to show", func(c *proxy.Config) *string { return &c.Upstream.ServerName }),

@@ -169,6 +169,9 @@ func (w *writer) limits(c *proxy.Config) {
 	}
 	w.time("drain_timeout", c.DrainTimeout)
 	w.on("http2", c.HTTP2)
+	w.on("backend_http2", c.BackendHTTP2)
+	w.on("http3", c.HTTP3)
+	w.number("http3_retry", c.HTTP3Retry)
 	w.number("body_max", c.BodyMax)
 	w.number("requests_max", c.RequestsMax)
 	w.command("no", "hsts")

@@ -4,78 +4,211 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
+	"os"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
-// stream is a stream of HTTP/2 as a connection: what is read is an HTTP/1.1 request, what is written is taken for the response to it.
-// One goroutine may read while another writes.
-type stream struct {
-	net.Conn // the connection of all streams, for its addresses only
-	w        http.ResponseWriter
-	r        *http.Request
-	control  *http.ResponseController
+// Stream is a stream of HTTP/2 as a connection: what is read is an HTTP/1.1 request, what is written is taken for the response to it. One goroutine may
+// read while another writes.
+type Stream struct {
+	s  *session
+	id uint32
 
-	ahead   []byte      // what is to be read next: the head, or the end of a chunked body
-	chunked bool        // the body's length is not known
-	ended   atomic.Bool // nothing is left of the body
-	reset   bool        // the response is cut off
+	// The reader's own.
+	ahead   []byte // what is to be read next: the head, or the end of a chunked body
+	chunked bool   // a body whose length is not known is read in chunks
 
-	answer  answer
-	writeBy time.Time // the deadline of writes, set on the stream only before one that may have to wait
-	set     time.Time
+	// The writer's own.
+	answer answer
+
+	// Guarded by the session's lock.
+	some      sync.Cond // there may be something to read
+	body      []byte    // what has come of the body, from at on
+	at        int
+	length    int64  // what is still to come of it; -1: nobody knows
+	bodyEnded bool   // all of it has come
+	behind    []byte // what is read behind it, if it is in chunks
+	window    int64  // bytes that the client takes
+	used      int64  // bytes of our window that the client has used
+	back      int64  // of these, what can be used again
+	closed    bool   // nobody reads or writes here any more
+	begun     bool   // the response has begun to be sent
+	said      bool   // the response is whole
+	hung      bool   // a tunnel whose server's end is there: what the client still says is of no use
+	err       error  // the client has given the request up, or is gone
+	gone      func() // is called when that happens
+	readBy    time.Time
+	writeBy   time.Time
+	alarm     *time.Timer // wakes those who wait when a deadline is over
+	alarmAt   time.Time
 }
 
-func newStream(conn net.Conn, w http.ResponseWriter, r *http.Request, head []byte) *stream {
-	s := &stream{Conn: conn, w: w, r: r, control: http.NewResponseController(w), ahead: head, chunked: r.ContentLength < 0}
-	s.ended.Store(r.ContentLength == 0)
-	return s
+var errGone = errors.New("the client has given the request up")
+
+// newStream makes a stream of the fields that have come. s.mu is held.
+func newStream(s *session, of opening) *Stream {
+	st := &Stream{s: s, id: of.id, answer: newAnswer(), length: s.block.bodyLength(), bodyEnded: of.ended}
+	st.some.L = &s.mu
+	st.window = s.firstWindow
+	if s.block.large {
+		return st
+	}
+	st.ahead = s.block.appendRequest(make([]byte, 0, 512), of.ended)
+	st.chunked = !of.ended && st.length < 0 && s.block.protocol == ""
+	st.answer.isHead, st.answer.accept = s.block.method == "HEAD", s.block.accept
+	return st
+}
+
+// LocalAddr is that of the connection, and RemoteAddr as well.
+func (st *Stream) LocalAddr() net.Addr { return st.s.conn.LocalAddr() }
+
+// RemoteAddr is that of the connection.
+func (st *Stream) RemoteAddr() net.Addr { return st.s.conn.RemoteAddr() }
+
+func (st *Stream) mu() *sync.Mutex { return &st.s.mu }
+
+// takeBody takes part of the body, n bytes with what is around it. s.mu is held.
+func (st *Stream) takeBody(p []byte, n int64) error {
+	if st.bodyEnded {
+		return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeStreamClosed}
+	}
+	if st.used += n; st.used > streamWindow {
+		return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeFlowControl}
+	}
+	if st.length >= 0 {
+		if st.length -= int64(len(p)); st.length < 0 { // RFC 9113 section 8.1.1
+			return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeProtocol}
+		}
+	}
+	st.consumed(n - int64(len(p)))
+	if st.closed {
+		st.consumed(int64(len(p)))
+		return nil
+	}
+	if st.at == len(st.body) {
+		st.body, st.at = st.body[:0], 0
+	}
+	st.body = append(st.body, p...)
+	st.some.Broadcast()
+	return nil
+}
+
+// endBody ends the body, with what is to be read behind it. s.mu is held.
+func (st *Stream) endBody(trailer []byte) error {
+	if st.bodyEnded {
+		return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeStreamClosed}
+	}
+	if st.length > 0 {
+		return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeProtocol}
+	}
+	if st.bodyEnded, st.behind = true, trailer; trailer == nil {
+		st.behind = lastChunk
+	}
+	if st.said {
+		st.shut()
+	}
+	st.some.Broadcast()
+	return nil
+}
+
+var lastChunk = []byte("0\r\n\r\n")
+
+// consumed lets the client send n bytes again, once enough has come together. s.mu is held.
+func (st *Stream) consumed(n int64) {
+	st.s.giveBack(n)
+	if st.back += n; st.back >= streamWindow/2 && !st.bodyEnded && st.err == nil {
+		st.s.out.frames.WriteWindowUpdate(st.id, uint32(st.back)) //nolint:errcheck // into memory
+		st.used, st.back = st.used-st.back, 0
+		st.s.out.wake(st.s)
+	}
+}
+
+// give ends what is under way for a client that does not want it any more. s.mu is held.
+func (st *Stream) give(err error) {
+	if st.err == nil {
+		st.err = err
+		if st.gone != nil {
+			go st.gone()
+			st.gone = nil
+		}
+		st.some.Broadcast()
+		st.s.out.room.Broadcast()
+	}
+}
+
+// cutOff ends the stream with an error. s.mu is held.
+func (st *Stream) cutOff(code http2.ErrCode) {
+	if st.s.open[st.id] == st {
+		st.s.out.frames.WriteRSTStream(st.id, code) //nolint:errcheck // into memory
+		st.s.cut.add(st.id)
+	}
+	st.give(errGone)
+	st.shut()
+}
+
+// shut forgets the stream, of which nothing more is to come or to be sent. s.mu is held.
+func (st *Stream) shut() {
+	s := st.s
+	if s.open[st.id] != st {
+		return
+	}
+	delete(s.open, st.id)
+	s.restedAt = time.Now()
+}
+
+// finish settles the stream when its exchange is over: what is not whole is cut off, and what the client still sends is not wanted.
+func (st *Stream) finish() {
+	s := st.s
+	s.mu.Lock()
+	switch {
+	case s.open[st.id] != st:
+	case !st.said:
+		st.cutOff(http2.ErrCodeInternal)
+	default: // the answer is there before the request is (RFC 9113 section 8.1)
+		st.cutOff(http2.ErrCodeNo)
+	}
+	st.close()
+	if st.alarm != nil {
+		st.alarm.Stop()
+	}
+	if st.err == nil || st.begun {
+		s.done++
+	}
+	if !st.answer.raw {
+		st.answer.recycle()
+	}
+	s.running--
+	s.restedAt = time.Now()
+	s.settle()
+	s.mu.Unlock()
+	s.drain(1)
 }
 
 // Read returns what comes next of the request. After its end there is nothing more, as on a connection whose client has closed its side.
-func (s *stream) Read(p []byte) (int, error) {
-	if n := copy(p, s.ahead); n > 0 {
-		s.ahead = s.ahead[n:]
+func (st *Stream) Read(p []byte) (int, error) {
+	if n := copy(p, st.ahead); n > 0 {
+		st.ahead = st.ahead[n:]
 		return n, nil
 	}
-	if s.ended.Load() {
-		return 0, io.EOF
+	if !st.chunked {
+		return st.readBody(p)
 	}
-	if s.chunked {
-		return s.readChunk(p)
-	}
-	n, err := s.r.Body.Read(p)
-	if err == io.EOF {
-		s.ended.Store(true)
-	}
-	if n > 0 {
-		return n, nil
-	}
-	return 0, err
-}
-
-// The frame around a chunk: its size in at most eight digits, and two line ends.
-const (
-	sizeLine = 8 + len("\r\n")
-	frame    = sizeLine + len("\r\n")
-)
-
-// readChunk reads part of the body and puts the frame of a chunk around it.
-func (s *stream) readChunk(p []byte) (int, error) {
 	if len(p) <= frame {
 		return 0, io.ErrShortBuffer
 	}
-	n, err := s.r.Body.Read(p[sizeLine : len(p)-2])
+	n, err := st.readBody(p[sizeLine : len(p)-2])
 	if err == io.EOF {
-		s.ended.Store(true)
-		s.ahead = appendTrailer(s.ahead[:0], s.r.Trailer)
+		st.chunked = false
+		st.mu().Lock()
+		st.ahead = st.behind
+		st.mu().Unlock()
+		return st.Read(p)
 	}
 	if n == 0 {
-		if s.ended.Load() {
-			return s.Read(p)
-		}
 		return 0, err
 	}
 	size := strconv.AppendInt(make([]byte, 0, sizeLine), int64(n), 16)
@@ -86,76 +219,131 @@ func (s *stream) readChunk(p []byte) (int, error) {
 	return len(size) + n + 2, nil
 }
 
-// withoutWait is how much of a response can be written without anybody waiting for the client: net/http's server gathers 4096 bytes.
-const withoutWait = 4000
+// The frame around a chunk: its size in at most eight digits, and two line ends.
+const (
+	sizeLine = 8 + len("\r\n")
+	frame    = sizeLine + len("\r\n")
+)
 
-// Write takes what comes next of the response.
-func (s *stream) Write(p []byte) (int, error) {
-	if (s.answer.begun || len(p) > withoutWait) && s.writeBy != s.set {
-		if err := s.setWriteDeadline(s.writeBy); err != nil {
+// readBody waits for part of the body.
+func (st *Stream) readBody(p []byte) (int, error) {
+	st.mu().Lock()
+	defer st.mu().Unlock()
+	for st.at == len(st.body) && !st.bodyEnded && !st.hung {
+		if err := st.wait(&st.some, st.readBy); err != nil {
 			return 0, err
 		}
 	}
-	if err := s.answer.take(s.w, p, s.r.Method == http.MethodHead); err != nil {
-		return 0, err
+	if st.at == len(st.body) || st.hung {
+		return 0, io.EOF
 	}
-	if s.answer.begun && !s.answer.complete() {
-		if err := s.control.Flush(); err != nil {
-			return 0, err
-		}
+	n := copy(p, st.body[st.at:])
+	if st.at += n; st.at == len(st.body) && cap(st.body) > frameMax {
+		st.body, st.at = nil, 0
 	}
-	return len(p), nil
+	st.consumed(int64(n))
+	return n, nil
 }
 
-func (s *stream) setWriteDeadline(t time.Time) error {
-	s.set = t
-	return s.control.SetWriteDeadline(t)
-}
-
-// Close ends the reading. The stream itself ends when its Exchange has returned, whole or, where the response is not, with RST_STREAM.
-func (s *stream) Close() error { return s.r.Body.Close() }
-
-// CloseWrite is the end of a response that has no other.
-func (s *stream) CloseWrite() error {
-	s.answer.close()
+// wait waits until something may have changed, or says why nothing will. s.mu is held, and given away meanwhile.
+func (st *Stream) wait(on *sync.Cond, by time.Time) error {
+	switch {
+	case st.err != nil:
+		return st.err
+	case st.closed:
+		return net.ErrClosed
+	case st.s.out.err != nil:
+		return st.s.out.err
+	case !by.IsZero() && !time.Now().Before(by):
+		return os.ErrDeadlineExceeded
+	}
+	st.setAlarm(by)
+	on.Wait()
 	return nil
 }
 
-// Reset cuts the response off: the client sees RST_STREAM.
-func (s *stream) Reset() { s.reset = true }
+// setAlarm has those who wait look again when a deadline is over. s.mu is held.
+func (st *Stream) setAlarm(by time.Time) {
+	if by.IsZero() || !st.alarmAt.IsZero() && !by.Before(st.alarmAt) && time.Now().Before(st.alarmAt) {
+		return
+	}
+	if st.alarm == nil {
+		st.alarm = time.AfterFunc(time.Until(by), func() {
+			st.mu().Lock()
+			st.alarmAt = time.Time{}
+			st.some.Broadcast()
+			st.s.out.room.Broadcast()
+			st.mu().Unlock()
+		})
+	} else {
+		st.alarm.Reset(time.Until(by))
+	}
+	st.alarmAt = by
+}
+
+// OnGone has f called, in a goroutine of its own, when the client has given the request up or is gone. stop reports whether it will not be called.
+func (st *Stream) OnGone(f func()) (stop func() bool) {
+	st.mu().Lock()
+	defer st.mu().Unlock()
+	if st.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	st.gone = f
+	return st.forget
+}
+
+func (st *Stream) forget() bool {
+	st.mu().Lock()
+	defer st.mu().Unlock()
+	waited := st.gone != nil
+	st.gone = nil
+	return waited
+}
+
+// Close ends the reading, and the writing. The stream itself ends when its Exchange has returned, whole or, where the response is not, with RST_STREAM.
+func (st *Stream) Close() error {
+	st.mu().Lock()
+	defer st.mu().Unlock()
+	st.close()
+	return nil
+}
+
+func (st *Stream) close() {
+	if st.closed {
+		return
+	}
+	st.closed = true
+	st.consumed(int64(len(st.body) - st.at))
+	st.body, st.at = nil, 0
+	st.some.Broadcast()
+	st.s.out.room.Broadcast()
+}
 
 // SetDeadline sets both deadlines.
-func (s *stream) SetDeadline(t time.Time) error {
-	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
+func (st *Stream) SetDeadline(t time.Time) error {
+	st.mu().Lock()
+	defer st.mu().Unlock()
+	st.readBy, st.writeBy = t, t
+	st.some.Broadcast()
+	st.s.out.room.Broadcast()
+	return nil
 }
 
 // SetReadDeadline is for the body: the head is there.
-func (s *stream) SetReadDeadline(t time.Time) error {
-	switch {
-	case s.ended.Load():
-		return nil
-	case !t.IsZero() && time.Until(t) <= 0:
-		// Whoever sets such a deadline wants a read to end. One that passes has net/http reset the stream when more of the body comes,
-		// before a response that has begun is out.
-		return s.r.Body.Close()
-	}
-	return s.control.SetReadDeadline(t)
-}
-
-// SetWriteDeadline is called by the goroutine that writes.
-func (s *stream) SetWriteDeadline(t time.Time) error {
-	s.writeBy = t
+func (st *Stream) SetReadDeadline(t time.Time) error {
+	st.mu().Lock()
+	defer st.mu().Unlock()
+	st.readBy = t
+	st.some.Broadcast()
 	return nil
 }
 
-// end settles the stream when its exchange is over; what is left to be sent of the response may take idle more. http.ErrAbortHandler is how a
-// handler of net/http resets its stream.
-func (s *stream) end(idle time.Duration) {
-	var by time.Time
-	if idle > 0 {
-		by = time.Now().Add(idle)
-	}
-	if s.reset || !s.answer.complete() || s.setWriteDeadline(by) != nil {
-		panic(http.ErrAbortHandler)
-	}
+// SetWriteDeadline is for when the client takes no more.
+func (st *Stream) SetWriteDeadline(t time.Time) error {
+	st.mu().Lock()
+	defer st.mu().Unlock()
+	st.writeBy = t
+	st.s.out.room.Broadcast()
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"edgepen/httpx"
@@ -61,7 +62,8 @@ const lingerTime = 2 * time.Second
 // HTTP relays requests and responses until the client leaves or one of the two asks to close. A server is connected
 // to for the first good request, and again where it has closed in between. All streams are closed when it returns.
 func HTTP(client *Stream, c *HTTPConfig) {
-	x := exchange{HTTPConfig: c, client: client}
+	x := exchanges.Get().(*exchange)
+	x.HTTPConfig, x.client = c, client
 	for x.one() {
 	}
 	if x.settled {
@@ -70,6 +72,21 @@ func HTTP(client *Stream, c *HTTPConfig) {
 	x.dropServer()
 	x.release()
 	client.Close()
+	x.recycle()
+}
+
+// exchanges lends out what an exchange is made of, mostly the tables of fields, which grow with what comes.
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+// recycle gives an exchange back, unless an upload may still look at it.
+func (x *exchange) recycle() {
+	if x.upload != nil && !x.upload.over() {
+		return
+	}
+	x.req.Reset()
+	x.resp.Reset()
+	*x = exchange{req: x.req, resp: x.resp}
+	exchanges.Put(x)
 }
 
 // exchange is the state of one client connection; what a single request needs is reset by it.
@@ -362,7 +379,7 @@ func (x *exchange) finish() bool {
 	}
 	if !serverStays {
 		x.endUpload() //nolint:errcheck // the response is there: what became of the request does not matter any more
-	} else if x.upload != nil && x.upload.wait() != nil {
+	} else if x.awaitUpload() != nil {
 		serverStays, x.keep = false, false
 	}
 	x.served++

@@ -94,9 +94,12 @@ func (x *exchange) uploadGrace() time.Duration {
 	select {
 	case <-x.upload.done:
 		return x.Idle - time.Since(x.upload.ended)
-	default: // it has time-outs of its own, and ends our wait where they pass
-		return x.Idle
+	default:
 	}
+	if x.upload.patient.Load() {
+		return x.Idle - time.Since(time.Unix(0, x.upload.moved.Load()))
+	}
+	return x.Idle // it has time-outs of its own, and ends our wait where they pass
 }
 
 // forwardInterim passes a 1xx response on; HTTP/1.0 knows none (RFC 9110 15.2).
@@ -132,6 +135,7 @@ func (x *exchange) forwardHead() bool {
 		err = x.out.fill(&x.back, &x.resp.Body)
 	}
 	x.replying = true
+	x.bePatient()
 	return x.reply() && x.intact(err)
 }
 

@@ -65,8 +65,19 @@ func NewSocket(c net.Conn) (*Socket, error) {
 	return s, nil
 }
 
-// NewPlainSocket takes over a client that is no connection of the system's: a stream of HTTP/2. It is never a server's.
+// NewPlainSocket takes over what is no connection of the system's: a connection of QUIC.
 func NewPlainSocket(c net.Conn) *Socket { return &Socket{Conn: c} }
+
+// NewPlainStream is the stream of what is no connection of the system's: a stream of HTTP/2 or HTTP/3. A server's is for one exchange.
+func NewPlainStream(c net.Conn) *Stream {
+	both := &struct {
+		stream Stream
+		socket Socket
+	}{}
+	both.socket.Conn = c
+	both.stream.sock = &both.socket
+	return &both.stream
+}
 
 // fillAhead is called by the runtime's poller; false means wait until the descriptor is readable.
 func (s *Socket) fillAhead(fd uintptr) bool {
@@ -222,7 +233,7 @@ func (s *Socket) CloseWrite() error {
 
 // alive reports whether the socket is open with nothing to read, as a connection between two exchanges has to be.
 func (s *Socket) alive() bool {
-	if s.ahead != nil {
+	if s.ahead != nil || s.raw == nil {
 		return false
 	}
 	return s.raw.Control(s.look) == nil && s.silent
@@ -237,9 +248,12 @@ func (s *Socket) Usable() bool {
 // is no answer.
 func (s *Socket) Silent() bool { return s.alive() }
 
-// FD is the socket's descriptor, for people; -1 once it is closed.
+// FD is the socket's descriptor, for people; -1 once it is closed, and for a stream.
 func (s *Socket) FD() int {
 	n := -1
+	if s.raw == nil {
+		return n
+	}
 	if s.raw.Control(func(fd uintptr) { n = int(fd) }) != nil {
 		return -1
 	}

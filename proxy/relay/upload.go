@@ -20,6 +20,8 @@ type upload struct {
 
 	complete atomic.Bool // the body's last byte has been read; set before that byte is passed on
 	stopping atomic.Bool
+	patient  atomic.Bool  // the response has begun: the client may be silent for as long as the server is not
+	moved    atomic.Int64 // when the client was last heard, in Unix nanoseconds
 	done     chan struct{}
 	err      error     // valid after done
 	ended    time.Time // the same
@@ -33,6 +35,7 @@ var (
 func (x *exchange) startUpload() {
 	u := &upload{client: x.client, server: x.server, in: &x.in, body: &x.req.Body, idle: x.Idle, meter: x.Meter, seen: x.SeenUp,
 		done: make(chan struct{})}
+	u.moved.Store(time.Now().UnixNano())
 	x.upload = u
 	go u.run()
 }
@@ -80,7 +83,7 @@ func (u *upload) chunk() error {
 
 // more reads from the client; that it stops within a body is an error.
 func (u *upload) more() error {
-	u.client.sock.expectRead(time.Now(), u.idle)
+	u.expect()
 	if u.stopping.Load() {
 		return errStopped
 	}
@@ -103,6 +106,55 @@ func (u *upload) more() error {
 	return err
 }
 
+// expect sets how long the client may be silent.
+func (u *upload) expect() {
+	now := time.Now()
+	u.moved.Store(now.UnixNano())
+	for {
+		patient, idle := u.patient.Load(), u.idle
+		if patient {
+			idle = 0
+		}
+		u.client.sock.expectRead(now, idle)
+		if u.patient.Load() == patient { // otherwise whoever changed it may have set a deadline before ours
+			return
+		}
+	}
+}
+
+// bePatient has the upload wait for its client for ever: now that there is a response, whoever forwards that looks at the time.
+func (x *exchange) bePatient() {
+	u := x.upload
+	if u == nil {
+		return
+	}
+	select {
+	case <-u.done:
+	default:
+		u.patient.Store(true)
+		u.client.sock.SetReadDeadline(time.Time{}) //nolint:errcheck // it fails on a closed connection only
+	}
+}
+
+// awaitUpload waits for the end of the upload, if there is one, which is in a hurry again.
+func (x *exchange) awaitUpload() error {
+	u := x.upload
+	switch {
+	case u == nil:
+		return nil
+	case !u.patient.Swap(false):
+		return u.wait()
+	}
+	var by time.Time
+	if u.idle > 0 {
+		by = time.Now().Add(u.idle)
+	}
+	u.client.sock.SetReadDeadline(by) //nolint:errcheck // as above
+	err := u.wait()
+	u.client.sock.readBy = time.Unix(1, 0) // so that the next wait sets its own
+	return err
+}
+
 // endUpload ends the upload, if there is one, whatever it waits for, and returns why it ended early, if it did so by itself.
 // The server's connection is of no use afterwards.
 func (x *exchange) endUpload() error {
@@ -120,6 +172,16 @@ func (x *exchange) endUpload() error {
 		return nil
 	}
 	return err
+}
+
+// over reports whether the upload has ended.
+func (u *upload) over() bool {
+	select {
+	case <-u.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // wait returns once the upload has ended, with the reason if it ended early.

@@ -115,6 +115,50 @@ func TestAnswerWhileUploadGoesOn(t *testing.T) {
 	expectEnd(t, f.client)
 }
 
+// TestAnAnswerThatGoesOnKeepsTheUpload: once there is an answer, the two sides may be silent in turn, but not both, however long a request takes.
+func TestAnAnswerThatGoesOnKeepsTheUpload(t *testing.T) {
+	const idle = 750 * time.Millisecond
+	f := newFront(t, "tcp")
+	f.config.Idle = idle
+	f.serve()
+	write(t, f.client, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+	server := f.server()
+	head(t, server)
+	expect(t, server, "1\r\na\r\n")
+	write(t, server, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+	head(t, f.client)
+	for range 6 { // the server alone
+		time.Sleep(idle / 3)
+		write(t, server, "1\r\ns\r\n")
+		expect(t, f.client, "1\r\ns\r\n")
+	}
+	for range 6 { // the client alone
+		time.Sleep(idle / 3)
+		write(t, f.client, "1\r\nc\r\n")
+		expect(t, server, "1\r\nc\r\n")
+	}
+	began := time.Now()
+	rest, _ := io.ReadAll(f.client)
+	if took := time.Since(began); len(rest) > 0 || took < idle/2 || took > 10*idle {
+		t.Errorf("with both silent it ended after %v, with %q", took, rest)
+	}
+}
+
+// TestTheUploadIsInAHurryBehindItsAnswer: an answer that is whole does not keep a request that is not.
+func TestTheUploadIsInAHurryBehindItsAnswer(t *testing.T) {
+	f := newFront(t, "tcp")
+	f.config.Idle = 300 * time.Millisecond
+	f.serve()
+	write(t, f.client, post(10)+"abc")
+	server := f.server()
+	head(t, server)
+	expect(t, server, "abc")
+	write(t, server, ok("early"))
+	head(t, f.client)
+	expect(t, f.client, "early")
+	expectEnd(t, f.client)
+}
+
 // TestServerClosesAfterUpload: that a server does not keep connections is nothing to its clients.
 func TestServerClosesAfterUpload(t *testing.T) {
 	f := newFront(t, "tcp").serve()

@@ -1,0 +1,190 @@
+package h2
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"strconv"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"edgepen/httpx"
+)
+
+// Write takes what comes next of the response.
+func (st *Stream) Write(p []byte) (int, error) {
+	err := st.answer.take((*responder)(st), p)
+	st.s.drain(1)
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// CloseWrite is the end of a response that has no other.
+func (st *Stream) CloseWrite() error {
+	err := st.answer.close((*responder)(st))
+	if st.answer.raw {
+		st.mu().Lock()
+		st.hung = true
+		st.some.Broadcast()
+		st.mu().Unlock()
+	}
+	st.s.drain(1)
+	return err
+}
+
+// Reset cuts the response off: the client sees RST_STREAM.
+func (st *Stream) Reset() {
+	st.mu().Lock()
+	defer st.mu().Unlock()
+	if !st.said {
+		st.cutOff(http2.ErrCodeInternal)
+		st.s.out.wake(st.s)
+	}
+}
+
+// responder is a stream as the parts of its response are given to it.
+type responder Stream
+
+// head sends a response's fields.
+func (r *responder) head(resp *httpx.Response, text []byte, ended bool) error {
+	st := (*Stream)(r)
+	st.mu().Lock()
+	defer st.mu().Unlock()
+	if err := st.writable(); err != nil {
+		return err
+	}
+	o := &st.s.out
+	status := resp.Status
+	if status == 101 { // RFC 8441 section 5
+		status = 200
+	}
+	o.field(":status", statusText(status))
+	resp.EachField(text, func(name, value []byte) {
+		if n := fieldNameOf(name); n != "" && !(resp.Status == 101 && n == "sec-websocket-accept") {
+			o.field(n, string(value))
+		}
+	})
+	o.sayHead(st.id, ended)
+	st.begun = st.begun || status >= 200
+	st.ended(ended)
+	return nil
+}
+
+// field encodes one.
+func (o *outlet) field(name, value string) {
+	o.fields.WriteField(hpack.HeaderField{Name: name, Value: value}) //nolint:errcheck // into memory
+}
+
+// statusText spares an allocation for what is usual.
+func statusText(status int) string {
+	if status == 200 {
+		return "200"
+	}
+	return strconv.Itoa(status)
+}
+
+// writable says why nothing can be written. s.mu is held.
+func (st *Stream) writable() error {
+	switch {
+	case st.err != nil:
+		return st.err
+	case st.closed, st.said:
+		return net.ErrClosed
+	}
+	return st.s.out.err
+}
+
+// ended notes that the response is whole. s.mu is held.
+func (st *Stream) ended(ended bool) {
+	if !ended {
+		return
+	}
+	st.said = true
+	if st.bodyEnded {
+		st.shut()
+	}
+}
+
+// data sends part of a body, as much at a time as the client takes.
+func (r *responder) data(p []byte, ended bool) error {
+	st := (*Stream)(r)
+	s := st.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if err := st.writable(); err != nil {
+			return err
+		}
+		n := min(int64(len(p)), st.window, s.window, frameMax)
+		if len(p) > 0 && (n <= 0 || s.out.full()) {
+			s.out.wake(s)
+			if err := st.wait(&s.out.room, st.writeBy); err != nil {
+				return err
+			}
+			continue
+		}
+		last := n == int64(len(p))
+		s.out.frames.WriteData(st.id, ended && last, p[:n]) //nolint:errcheck // into memory
+		s.out.sent++
+		st.window, s.window, p = st.window-n, s.window-n, p[n:]
+		if last {
+			st.ended(ended)
+			return nil
+		}
+	}
+}
+
+// trailer sends the fields behind a body, which are its end.
+func (r *responder) trailer(fields []byte) error {
+	st := (*Stream)(r)
+	st.mu().Lock()
+	defer st.mu().Unlock()
+	if err := st.writable(); err != nil {
+		return err
+	}
+	for line := range bytes.Lines(fields) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if n := fieldNameOf(name); n != "" {
+			st.s.out.field(n, string(bytes.TrimSpace(value)))
+		}
+	}
+	st.s.out.sayHead(st.id, true)
+	st.ended(true)
+	return nil
+}
+
+// fieldNameOf is a field's name as HTTP/2 has it; "" for a field about a connection of HTTP/1.1 (RFC 9113 section 8.2.2). The fields that Connection
+// names are gone by now.
+func fieldNameOf(name []byte) string {
+	lower := make([]byte, 0, 64)
+	for _, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		lower = append(lower, c)
+	}
+	switch string(lower) {
+	case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade":
+		return ""
+	}
+	if known, ok := usual[string(lower)]; ok {
+		return known
+	}
+	return string(lower)
+}
+
+// usual is names that need not be made anew for each response.
+var usual = func() map[string]string {
+	names := map[string]string{}
+	for _, n := range []string{"content-type", "content-length", "date", "server", "cache-control", "etag", "last-modified", "vary", "set-cookie",
+		"location", "content-encoding", "accept-ranges", "expires", "strict-transport-security", "x-content-type-options", "x-frame-options",
+		"content-security-policy", "access-control-allow-origin", "age", "via", "x-powered-by", "referrer-policy", "alt-svc", "pragma"} {
+		names[n] = n
+	}
+	return names
+}()
+
+var _ io.Writer = (*Stream)(nil)

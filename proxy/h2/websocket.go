@@ -1,0 +1,28 @@
+package h2
+
+import (
+	"crypto/rand"
+	"crypto/sha1"
+	"encoding/base64"
+)
+
+// RFC 8441 lets a stream become what an upgrade of HTTP/1.1 makes of a connection; servers are asked for the latter. The key and what is answered to
+// it (RFC 6455 section 4.1) are not in the former, and so are ours.
+
+// acceptSuffix is what a server puts behind the key before it hashes it (RFC 6455 section 1.3).
+const acceptSuffix = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+// appendUpgrade writes the fields of an upgrade to WebSocket and returns what has to be answered.
+func appendUpgrade(dst []byte) (_ []byte, accept string) {
+	var nonce [16]byte
+	rand.Read(nonce[:]) //nolint:errcheck // it never fails
+	key := base64.StdEncoding.EncodeToString(nonce[:])
+	dst = append(append(append(dst, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: "...), key...), "\r\n"...)
+	return dst, acceptOf(key)
+}
+
+// acceptOf is what a server answers to a key.
+func acceptOf(key string) string {
+	sum := sha1.Sum([]byte(key + acceptSuffix))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}

@@ -53,6 +53,8 @@ type connection struct {
 	aborted     atomic.Bool
 	resting     atomic.Bool // waits between two requests
 	serverEnd   atomic.Pointer[serverEnd]
+	serverPort  uint16                         // the same
+	journal     *journal                       // for the access log; nil: there was none when it began
 	tunnel      atomic.Pointer[relay.RawRelay] // nil: none at present
 }
 
@@ -70,6 +72,8 @@ func (c *connection) serve() {
 
 	c.snap = c.p.now.Load()
 	c.addr, c.port, c.shown = peer(c.client.RemoteAddr())
+	c.openJournal()
+	defer c.closeJournal()
 	if !c.introduced() {
 		return
 	}
@@ -101,6 +105,7 @@ func (c *connection) serve() {
 	}
 	c.admitted.Store(&c.asker.who)
 	if !c.stillPermitted() {
+		c.failed("client_acl has changed")
 		c.p.log.Info("client refused", "client", c.shown, "why", "client_acl has changed")
 		return
 	}
@@ -108,6 +113,7 @@ func (c *connection) serve() {
 		return
 	}
 	if c.snap.Dummy && !c.denied {
+		c.passes()
 		c.eachStream(stream, false, func(_ context.Context, client *relay.Stream) { dummy(client) })
 		return
 	}
@@ -128,6 +134,7 @@ func (c *connection) serve() {
 	}
 	server, err := c.connect(false)
 	if err != nil {
+		c.failed(err.Error())
 		c.p.log.Info("client turned away", "client", c.shown, "why", err)
 		return
 	}
@@ -140,6 +147,11 @@ func (c *connection) serve() {
 func (c *connection) relayRaw(client, server *relay.Stream, record bool) {
 	config := relay.RawConfig{Idle: c.p.now.Load().tunnelIdle(), Meter: c, Hasty: c.hasty}
 	config.SeenUp, config.SeenDown = c.seen(record)
+	if c.journal != nil {
+		meter := &tally{Meter: c}
+		defer c.passed(meter, record)
+		config.Meter = meter
+	}
 	r := relay.NewRaw(client, server, config)
 	c.tunnel.Store(r)
 	r.Run()
@@ -225,6 +237,7 @@ func (c *connection) terminate() (*relay.Stream, error) {
 		return nil, errPlainHTTP
 	}
 	c.handshakeBy = by
+	began := c.clock()
 	t, err := c.p.terminator.Handshake(c.client, by, c.checks())
 	routed, passOn := errors.AsType[*tls.Routed](err)
 	c.turn.Done(!passOn && (err != nil || !t.ConnectionState().DidResume))
@@ -238,8 +251,9 @@ func (c *connection) terminate() (*relay.Stream, error) {
 		return nil, err
 	}
 	c.protocol = t.ConnectionState().NegotiatedProtocol
-	if c.snap.ProxyOut > 0 {
+	if c.snap.ProxyOut > 0 || c.journal != nil {
 		c.secured = t.Info()
+		c.journal.secured(&c.secured, began)
 	}
 	return relay.NewStream(c.client, t), c.identify(t)
 }
@@ -249,6 +263,7 @@ var errNotConnected = errors.New("no server could be connected to")
 // connect chooses a server and connects to it. A server that fails is blacklisted and the next one tried.
 // anew: on a connection that nobody has used before.
 func (c *connection) connect(anew bool) (*relay.Stream, error) {
+	began := c.clock()
 	snap := c.p.now.Load() // the servers of today, for a connection of yesterday that needs a new one
 	set, last := snap.set, c.known.Last()
 	if c.routed != nil {
@@ -264,9 +279,11 @@ func (c *connection) connect(anew bool) (*relay.Stream, error) {
 		s, stream, err := c.reach(srv, snap, anew)
 		if err == nil {
 			c.use(srv, s, snap)
+			c.journal.connected(began)
 			return stream, nil
 		}
 		srv.Release()
+		c.journal.triedInVain()
 		if ourFault(err) {
 			c.p.log.Error("cannot connect to any server", "why", err)
 			return nil, errNotConnected
@@ -327,9 +344,9 @@ func (c *connection) secure(s *relay.Socket, srv *backend.Server, snap *snapshot
 
 // use makes a server that was connected to the connection's own.
 func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
-	c.server, c.serverShown = srv, srv.Address
+	c.server, c.serverShown, c.serverPort = srv, srv.Address, 0
 	if t, ok := s.RemoteAddr().(*net.TCPAddr); ok {
-		c.serverShown = t.AddrPort().Addr().Unmap().String()
+		c.serverShown, c.serverPort = t.AddrPort().Addr().Unmap().String(), srv.Port
 	}
 	if !snap.Forgetful && c.routed == nil && !(c.denied && c.denial.reason == DeniedByRate) {
 		c.known.SetLast(srv.Index)
@@ -399,6 +416,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		Rest:         c.rest,
 		Leaving:      c.leaving,
 		Refused:      c.refused,
+		Witness:      c,
 		Meter:        c,
 	}
 	if c.snap.speaksTLS(c.listener) {

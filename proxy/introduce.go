@@ -44,6 +44,7 @@ func (c *connection) introduced() bool {
 	}
 	if err != nil {
 		c.p.unintroduced.Add(1)
+		c.failed("PROXY header: " + err.Error())
 		c.p.failures.record(c.shown, c.listener.Address, badIntroduction{err})
 		return false
 	}

@@ -49,6 +49,6 @@ func (c *connection) branch() *connection {
 		addr: c.addr, shown: c.shown, port: c.port, asker: c.asker,
 		denial: c.denial, noted: c.noted, decided: c.decided, denied: c.denied,
 		identity: c.identity, protocol: c.protocol, said: c.said, secured: c.secured,
-		proxies: c.proxies, behalf: c.behalf, known: c.known,
+		proxies: c.proxies, behalf: c.behalf, known: c.known, journal: c.journal.branch(),
 	}
 }

@@ -56,6 +56,8 @@ func (o *options) listenFlags() []flag {
 		}),
 		o.edit("X", "exit", "", groupListen, "allow the control command exit", func(c *proxy.Config, _ string) error { c.ExitEnabled = true; return nil }),
 		o.setting("l", "log", "FILE|HOST:PORT", "log", groupListen, "record requests in FILE, or send them to a penlogd"),
+		o.setting("", "access-log", "FILE|-", "access_log", groupListen, "a line for each request and connection to FILE, or to standard output"),
+		o.setting("", "access-log-format", "FORMAT", "access_log_format", groupListen, "common, combined, json or a string as '%h %t \"%r\" %>s' [combined]"),
 		o.setting("w", "web-stats", "FILE", "web_stats", groupListen, "write status pages to FILE, at USR1 and penctl status"),
 		text("p", "pid-file", "FILE", groupListen, "write the process id to FILE", &o.pidFile),
 		text("u", "user", "USER", groupListen, "run as USER once everything is open", &o.user),

@@ -39,6 +39,11 @@ func (o *options) rehearse(handler *logHandler) error {
 	if err := o.rehearseUser(slog.New(handler)); err != nil {
 		return err
 	}
+	if os.Geteuid() == 0 || o.user == "" { // otherwise nobody knows what that user may
+		if err := p.CheckOwn(); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintln(o.stdout, "the configuration is good")
 	return nil
 }

@@ -53,7 +53,7 @@ func NewFormat(s string) (*Format, error) {
 }
 
 func newJSON() *Format {
-	f := &Format{json: true, headers: []string{"Referer", "User-Agent"}, asks: map[string]bool{}}
+	f := &Format{json: true, headers: []string{"referer", "user-agent"}, asks: map[string]bool{}}
 	for _, field := range fields() {
 		if field.json {
 			f.pieces = append(f.pieces, piece{name: `"` + field.name + `":`, of: field.of})
@@ -66,7 +66,7 @@ func newJSON() *Format {
 	return f
 }
 
-// Headers names the fields of requests that Record.Headers is to have, in its order.
+// Headers names the fields of requests that Record.Headers is to have, in its order and in lower case.
 func (f *Format) Headers() []string { return f.headers }
 
 // Asks reports whether one of our fields, by its name in JSON, is part of the format: some cost something to find out.
@@ -191,12 +191,12 @@ func (p *parser) header(name string) error {
 	}) {
 		return p.fail(p.at+2, "%.100q is no name of a field", name)
 	}
-	i := slices.IndexFunc(p.f.headers, func(h string) bool { return strings.EqualFold(h, name) })
+	i := slices.Index(p.f.headers, strings.ToLower(name))
 	if i < 0 {
 		if i = len(p.f.headers); i == MaxHeaders {
 			return p.fail(p.at, "more than %d different fields of requests", MaxHeaders)
 		}
-		p.f.headers = append(p.f.headers, name)
+		p.f.headers = append(p.f.headers, strings.ToLower(name))
 	}
 	p.f.pieces = append(p.f.pieces, piece{header: i, quoted: p.quoted})
 	p.at += len("%{}i") + len(name)

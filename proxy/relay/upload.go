@@ -22,6 +22,7 @@ type upload struct {
 	stopping atomic.Bool
 	done     chan struct{}
 	err      error     // valid after done
+	taken    int64     // the same: bytes of the body
 	ended    time.Time // the same
 }
 
@@ -66,6 +67,7 @@ func (u *upload) chunk() error {
 		u.complete.Store(true)
 	}
 	part := u.in.b[:out]
+	u.taken += int64(taken)
 	u.in.drop(taken) // also where the write fails: what is left in the store is where the next request begins
 	u.server.sock.expectWrite(time.Now(), u.idle)
 	if u.seen != nil {

@@ -36,10 +36,11 @@ func (o *options) rehearse(handler *logHandler) error {
 		}
 		return nil
 	}
+	becomes := os.Geteuid() == 0 || o.user == "" // otherwise nobody knows what that user may
 	if err := o.rehearseUser(slog.New(handler)); err != nil {
 		return err
 	}
-	if os.Geteuid() == 0 || o.user == "" { // otherwise nobody knows what that user may
+	if becomes {
 		if err := p.CheckOwn(); err != nil {
 			return err
 		}

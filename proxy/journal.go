@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -256,6 +257,18 @@ func (c *connection) Asked(r *httpx.Request, head []byte) {
 	for i, name := range j.format.Headers() {
 		t.Headers[i] = j.text.Value(r.Field(head, name))
 	}
+}
+
+// refusedStream records a request of HTTP/2 that was none in HTTP/1.1.
+func (c *connection) refusedStream(r *http.Request, status, page int, why error) {
+	s := c.branch()
+	if !s.Begins() {
+		return
+	}
+	t, text := &s.journal.record, &s.journal.text
+	t.Method, t.Target, t.Host = text.Value([]byte(r.Method)), text.Target([]byte(r.RequestURI)), text.Value([]byte(r.Host))
+	t.Protocol = "HTTP/2.0"
+	s.Ends(relay.Outcome{Status: status, Out: int64(page), Why: why})
 }
 
 // Malformed implements relay.Witness.

@@ -63,18 +63,24 @@ func appendLine(dst []byte, r *Record, quoted bool) []byte {
 
 // appendEscaped writes what a stranger has sent so that it ends neither its field nor the line: as Apache and nginx do.
 func appendEscaped[T string | []byte](dst []byte, s T, quoted bool) []byte {
+	done := 0
 	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
+		c := s[i]
+		if plain(c) && (c != ' ' || quoted) {
+			continue
+		}
+		dst = append(dst, s[done:i]...)
+		if done = i + 1; c == '"' || c == '\\' {
 			dst = append(dst, '\\', c)
-		case c < ' ' || c >= 0x7f || c == ' ' && !quoted:
+		} else {
 			dst = append(dst, '\\', 'x', hex[c>>4], hex[c&15])
-		default:
-			dst = append(dst, c)
 		}
 	}
-	return dst
+	return append(dst, s[done:]...)
 }
+
+// plain reports whether a byte is visible ASCII that means nothing within quotes.
+func plain(c byte) bool { return c >= ' ' && c < 0x7f && c != '"' && c != '\\' }
 
 // appendSeconds writes nanoseconds as seconds with six decimals.
 func appendSeconds(dst []byte, n int64) []byte {
@@ -120,16 +126,19 @@ func (f *Format) appendJSON(dst []byte, r *Record) []byte {
 // escaped, for those who read the log on a terminal.
 func appendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
+	done := 0
 	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
+		if plain(s[i]) {
 			i++
-			dst = appendASCII(dst, c)
 			continue
 		}
+		dst = append(dst, s[done:i]...)
 		r, n := decode(s[i:])
 		i += n
+		done = i
 		switch {
+		case r == '"' || r == '\\':
+			dst = append(dst, '\\', byte(r))
 		case r == utf8.RuneError:
 			dst = append(dst, `\ufffd`...)
 		case unicode.IsPrint(r):
@@ -141,17 +150,7 @@ func appendString[T string | []byte](dst []byte, s T) []byte {
 			dst = appendUnit(dst, r)
 		}
 	}
-	return append(dst, '"')
-}
-
-func appendASCII(dst []byte, c byte) []byte {
-	switch {
-	case c == '"' || c == '\\':
-		return append(dst, '\\', c)
-	case c < ' ' || c == 0x7f:
-		return appendUnit(dst, rune(c))
-	}
-	return append(dst, c)
+	return append(append(dst, s[done:]...), '"')
 }
 
 // appendUnit writes a unit of UTF-16.

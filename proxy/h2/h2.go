@@ -25,6 +25,8 @@ type Config struct {
 	// Exchange reads one request from client and answers it. It is called for several streams at once, and ctx ends when the client has given
 	// its request up or is gone.
 	Exchange func(ctx context.Context, client net.Conn)
+	// Refused is told of a request that is none in HTTP/1.1, and was answered with a page of so many bytes; nil: nobody is.
+	Refused func(r *http.Request, status, page int, why error)
 }
 
 // The windows are how many bytes of a request's body may be on their way: of one stream, and of all of a connection together.
@@ -103,6 +105,9 @@ func (c *session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head, err := appendHead(nil, r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
+		if c.Refused != nil {
+			c.Refused(r, http.StatusBadRequest, len(err.Error())+len("\n"), err)
+		}
 		return
 	}
 	s := newStream(c.conn, w, r, head)

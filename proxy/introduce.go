@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"strconv"
@@ -44,7 +45,9 @@ func (c *connection) introduced() bool {
 	}
 	if err != nil {
 		c.p.unintroduced.Add(1)
-		c.failed("PROXY header: " + err.Error())
+		if !errors.Is(err, io.EOF) { // who leaves without a word has not failed
+			c.failed("PROXY header: " + err.Error())
+		}
 		c.p.failures.record(c.shown, c.listener.Address, badIntroduction{err})
 		return false
 	}

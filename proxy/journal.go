@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
 	"net/http"
 	"net/netip"
 	"sync/atomic"
@@ -115,13 +116,16 @@ func (c *connection) failed(why string) {
 	}
 }
 
-// handshakeFailure notes why there is no handshake, and what the client has said.
+// handshakeFailure notes why there is no handshake, and what the client has said. Whoever leaves without a word has not failed.
 func (c *connection) handshakeFailure(err error) {
 	if c.journal == nil {
 		return
 	}
 	h, ok := errors.AsType[*tls.HandshakeError](err)
-	if !ok {
+	switch {
+	case !ok && errors.Is(err, io.EOF), ok && h.Reason == tls.ReasonClosed && h.Hello == nil:
+		return
+	case !ok:
 		c.failed(err.Error())
 		return
 	}

@@ -349,6 +349,16 @@ func (r *Request) Target(b []byte) []byte { return b[r.target:r.targetEnd] }
 // Host returns host and port from the target or the Host field. Empty for an HTTP/1.0 request without either.
 func (r *Request) Host(b []byte) []byte { return b[r.hostAt:r.hostEnd] }
 
+// Field returns the value of the first field of a name, which is given in lower case; empty if there is none.
+func (r *Request) Field(b []byte, name string) []byte {
+	for i := range r.fields {
+		if f := &r.fields[i]; equalFold(f.nameOf(b), name) {
+			return f.valueOf(b)
+		}
+	}
+	return nil
+}
+
 // Line returns the request line without its CRLF.
 func (r *Request) Line(b []byte) []byte { return b[r.line:r.lineEnd] }
 

@@ -68,7 +68,7 @@ func (c *connection) mayValidate() bool {
 // checks is what is asked during this connection's handshake.
 func (c *connection) checks() tls.Checks {
 	checks := tls.Checks{Profile: c.snap.profile, NeedsValidation: !c.admit(acl.Address)}
-	if c.snap.needs(acl.Hello) || c.snap.Limits.Handshakes > 0 || c.snap.Limits.HandshakesPerSecond > 0 {
+	if c.snap.needs(acl.Hello) || c.recordsJA4() || c.snap.Limits.Handshakes > 0 || c.snap.Limits.HandshakesPerSecond > 0 {
 		checks.Hello = c.checkHello
 	}
 	if c.snap.routes != nil {
@@ -85,6 +85,8 @@ func (c *connection) checkHello(h *tls.Hello) error {
 	if c.snap.byJA4 {
 		fingerprint := h.JA4() // now: the Hello ends with its handshake
 		c.asker.who.JA4 = func() string { return fingerprint }
+	} else if c.recordsJA4() {
+		h.JA4() // which remembers it
 	}
 	if !c.admit(acl.Hello) {
 		return errRefused
@@ -187,7 +189,7 @@ func (p *Proxy) endDenied() {
 // redirect answers an ACME authority that validates a name (http-01), and sends everybody else to HTTPS.
 func (c *connection) redirect() {
 	validated := false
-	relay.Respond(relay.NewStream(c.client, nil), c.snap.HeadMax, c.snap.HeadTimeout, !c.denied, func(r *httpx.Request, head []byte) []byte {
+	relay.Respond(relay.NewStream(c.client, nil), c.snap.HeadMax, c.snap.HeadTimeout, !c.denied, c, func(r *httpx.Request, head []byte) []byte {
 		if answer, ok := c.p.acme.answer(string(r.Host(head)), string(r.Path(head))); ok {
 			validated = true
 			return httpx.AppendText(nil, answer, r.IsHead)
@@ -209,11 +211,13 @@ func (c *connection) plainHTTP() {
 	case c.denied:
 		c.note()
 	case c.snap.PlainHTTP == PlainRedirected:
-		relay.Respond(stream, c.snap.HeadMax, shorter(c.snap.HeadTimeout, c.snap.HandshakeTimeout), true, func(r *httpx.Request, head []byte) []byte {
+		relay.Respond(stream, c.snap.HeadMax, shorter(c.snap.HeadTimeout, c.snap.HandshakeTimeout), true, c, func(r *httpx.Request, head []byte) []byte {
 			return r.AppendSecure(nil, head, "")
 		})
 	default:
-		stream.Farewell(httpx.AppendErrorPage(nil, 400, "this port speaks HTTPS: use https:// in the address", false))
+		page := httpx.AppendErrorPage(nil, 400, "this port speaks HTTPS: use https:// in the address", false)
+		c.journal.answered(400, page)
+		stream.Farewell(page)
 	}
 }
 

@@ -31,6 +31,7 @@ func (c *connection) speaksFor(r *httpx.Request, head []byte, forward *httpx.For
 	}
 	if v := c.exchangeTicket(client); v.Reason != limit.OK {
 		c.p.refused(c.snap, client, deniedByLimit(v), TooManyAsked)
+		c.requestDenied(client, deniedByLimit(v))
 		return false, &httpx.Error{Status: 429, Reason: "too many requests"}
 	}
 	c.behalf, c.shown = client, client.String()

@@ -101,6 +101,9 @@ func (s *snapshot) warnings() (all []string) {
 	if !s.asksForCertificates() && len(s.Certificates.CRLs)+len(s.DeniedCerts) > 0 {
 		all = append(all, "revocation lists (crl) and denials (client_deny) have no effect: clients are asked for no certificate (--client-auth, -R)")
 	}
+	if s.AccessLog != "" && (s.UDP || s.DSRInterface != "") {
+		all = append(all, "the access log (access_log) is of connections and their requests: it will have no line of datagrams or frames")
+	}
 	if s.profile != nil {
 		all = append(all, s.profile.Warnings()...)
 	}

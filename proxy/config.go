@@ -10,6 +10,7 @@ import (
 	"edgepen/certs"
 	"edgepen/certs/acme"
 	"edgepen/certs/revoke"
+	"edgepen/proxy/accesslog"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/health"
 	"edgepen/proxy/limit"
@@ -166,6 +167,10 @@ type Config struct {
 	DSRAddress   string // dsr_ip: kept, without effect, as in the original
 	TarpitACL    int    // with direct server return: addresses whose callers are kept waiting; -1: none
 
+	AccessLog       string        // --access-log: file, or - for standard output; empty: none
+	AccessLogFormat string        // as accesslog.NewFormat takes it
+	AccessLogFull   FullAccessLog // what becomes of its lines when its file is too slow
+
 	Log         string   // -l: file, or host:port of a penlogd; empty: none
 	WebStats    string   // -w
 	GeoIP       []string // databases of places
@@ -178,6 +183,14 @@ type Config struct {
 	// Kept for write, and without effect here: what they ask for is always so, or never.
 	AbortOnError, KeepAlive, TCPNoDelay bool
 }
+
+// FullAccessLog says what becomes of a line of the access log that there is no room for.
+type FullAccessLog int
+
+const (
+	DropLines FullAccessLog = iota // it is dropped and counted
+	AwaitRoom                      // what it is about waits with it
+)
 
 // FastClose says on whose end of data both sides of a raw connection are closed, with nothing waited for.
 type FastClose int
@@ -214,6 +227,7 @@ func DefaultConfig() Config {
 		GeoBuiltin:       true,
 		Limits:           limit.Config{V4: 32, V6: 64},
 		TarpitMax:        1000,
+		AccessLogFormat:  accesslog.Combined,
 		Identity:         Identity{Standard: true, Classic: true},
 		CRL:              revoke.Policy{Mode: revoke.Hard},
 		OCSPFetch:        true,

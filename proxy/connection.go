@@ -52,10 +52,14 @@ type connection struct {
 	ticket      limit.Ticket                        // the place of behalf in the limits
 	known       *backend.Client                     // the entry of behalf in the table
 	server      *backend.Server                     // nil: none at present
-	serverAt    netip.Addr                          // its address, for the log; the zero Addr for one on a Unix socket
+	serverName  string                              // the last one's, as it is configured
+	serverAt    netip.Addr                          // its address; the zero Addr for one on a Unix socket
+	serverShown string                              // the same for people and logs; "" until somebody asks
 	aborted     atomic.Bool
 	resting     atomic.Bool // waits between two requests
 	serverEnd   atomic.Pointer[serverEnd]
+	serverPort  uint16                         // the same
+	journal     *journal                       // for the access log; nil: there was none when it began
 	tunnel      atomic.Pointer[relay.RawRelay] // nil: none at present
 	branches    branches
 }
@@ -74,6 +78,8 @@ func (c *connection) serve() {
 
 	c.snap = c.p.now.Load()
 	c.addr, c.port, c.shown = peer(c.client.RemoteAddr())
+	c.openJournal()
+	defer c.closeJournal()
 	if !c.introduced() {
 		return
 	}
@@ -105,6 +111,7 @@ func (c *connection) serve() {
 	}
 	c.admitted.Store(&c.asker.who)
 	if !c.stillPermitted() {
+		c.failed("client_acl has changed")
 		c.p.log.Info("client refused", "client", c.shown, "why", "client_acl has changed")
 		return
 	}
@@ -112,6 +119,7 @@ func (c *connection) serve() {
 		return
 	}
 	if c.snap.Dummy && !c.denied {
+		c.passes()
 		c.eachStream(stream, false, func(_ onGone, client *relay.Stream) { dummy(client) })
 		return
 	}
@@ -132,6 +140,7 @@ func (c *connection) serve() {
 	}
 	server, err := c.connect(false)
 	if err != nil {
+		c.failed(err.Error())
 		c.p.log.Info("client turned away", "client", c.shown, "why", err)
 		return
 	}
@@ -144,6 +153,11 @@ func (c *connection) serve() {
 func (c *connection) relayRaw(client, server *relay.Stream, record bool) {
 	config := relay.RawConfig{Idle: c.p.now.Load().tunnelIdle(), Meter: c, Hasty: c.hasty}
 	config.SeenUp, config.SeenDown = c.seen(record)
+	if c.journal != nil {
+		meter := &tally{Meter: c}
+		defer c.passed(meter, record)
+		config.Meter = meter
+	}
 	r := relay.NewRaw(client, server, config)
 	c.tunnel.Store(r)
 	r.Run()
@@ -232,6 +246,7 @@ func (c *connection) terminate() (*relay.Stream, error) {
 		return nil, errPlainHTTP
 	}
 	c.handshakeBy = by
+	began := c.clock()
 	t, err := c.p.terminator.Handshake(c.client, by, c.checks())
 	routed, passOn := errors.AsType[*tls.Routed](err)
 	c.turn.Done(!passOn && (err != nil || !t.ConnectionState().DidResume))
@@ -245,8 +260,9 @@ func (c *connection) terminate() (*relay.Stream, error) {
 		return nil, err
 	}
 	c.protocol = t.ConnectionState().NegotiatedProtocol
-	if c.snap.ProxyOut > 0 {
+	if c.snap.ProxyOut > 0 || c.journal != nil {
 		c.secured = t.Info()
+		c.journal.secured(&c.secured, began)
 	}
 	return relay.NewStream(c.client, t), c.identify(t.Info().ServerName)
 }
@@ -256,6 +272,7 @@ var errNotConnected = errors.New("no server could be connected to")
 // connect chooses a server and connects to it. A server that fails is blacklisted and the next one tried.
 // anew: on a connection that nobody has used before.
 func (c *connection) connect(anew bool) (*relay.Stream, error) {
+	began := c.clock()
 	snap := c.p.now.Load() // the servers of today, for a connection of yesterday that needs a new one
 	set, last := snap.set, c.known.Last()
 	if c.routed != nil {
@@ -271,9 +288,11 @@ func (c *connection) connect(anew bool) (*relay.Stream, error) {
 		s, stream, err := c.reach(srv, snap, anew)
 		if err == nil {
 			c.use(srv, s, snap)
+			c.journal.connected(began)
 			return stream, nil
 		}
 		srv.Release()
+		c.journal.triedInVain()
 		if ourFault(err) {
 			c.p.log.Error("cannot connect to any server", "why", err)
 			return nil, errNotConnected
@@ -345,10 +364,14 @@ func (c *connection) secure(s *relay.Socket, srv *backend.Server, snap *snapshot
 
 // use makes a server that was connected to the connection's own.
 func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
-	c.server, c.serverAt = srv, netip.Addr{}
+	at, port := netip.Addr{}, uint16(0)
 	if t, ok := s.RemoteAddr().(*net.TCPAddr); ok {
-		c.serverAt = t.AddrPort().Addr().Unmap()
+		at, port = t.AddrPort().Addr().Unmap(), srv.Port
 	}
+	if at != c.serverAt || srv.Address != c.serverName {
+		c.serverName, c.serverAt, c.serverShown = srv.Address, at, ""
+	}
+	c.server, c.serverPort = srv, port
 	if !snap.Forgetful && c.routed == nil && !(c.denied && c.denial.reason == DeniedByRate) {
 		c.known.SetLast(srv.Index)
 	}
@@ -358,12 +381,14 @@ func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
 	}
 }
 
-// shownServer is the server's address for people and logs.
+// shownServer is the address of the last server for people and logs.
 func (c *connection) shownServer() string {
-	if c.serverAt.IsValid() {
-		return c.serverAt.String()
+	if c.serverShown == "" {
+		if c.serverShown = c.serverName; c.serverAt.IsValid() {
+			c.serverShown = c.serverAt.String()
+		}
 	}
-	return c.server.Address
+	return c.serverShown
 }
 
 // spare keeps the server's connection for whoever needs one next, unless somebody outside is about to close it: once it is spared, it is no longer
@@ -425,6 +450,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		Rest:         c.rest,
 		Leaving:      c.leaving,
 		Refused:      c.refused,
+		Witness:      c,
 		Meter:        c,
 	}
 	if c.snap.speaksTLS(c.listener) {

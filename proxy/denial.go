@@ -159,7 +159,7 @@ func (c *connection) answered(stream *relay.Stream) bool {
 		return false
 	}
 	c.eachStream(stream, true, func(_ onGone, client *relay.Stream) {
-		relay.Respond(client, c.snap.HeadMax, c.snap.HeadTimeout, true, func(r *httpx.Request, _ []byte) []byte {
+		relay.Respond(client, c.snap.HeadMax, c.snap.HeadTimeout, true, c.branch(), func(r *httpx.Request, _ []byte) []byte {
 			return httpx.AppendErrorPage(nil, status, "", r.IsHead)
 		})
 	})

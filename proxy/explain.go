@@ -47,6 +47,7 @@ func (p *Proxy) Explain() (warnings, lines []string, err error) {
 	e.tls()
 	e.clients()
 	e.servers()
+	e.logs()
 	return e.warnings, e.lines, nil
 }
 
@@ -62,6 +63,17 @@ func (e *explanation) say(format string, args ...any) {
 
 func (e *explanation) warn(format string, args ...any) {
 	e.warnings = append(e.warnings, fmt.Sprintf(format, args...))
+}
+
+func (e *explanation) logs() {
+	if e.AccessLog == "" {
+		return
+	}
+	full := "are lost and counted"
+	if e.AccessLogFull == AwaitRoom {
+		full = "hold requests up"
+	}
+	e.say("access log %s: %s; lines that cannot be written %s", e.AccessLog, e.AccessLogFormat, full)
 }
 
 func (e *explanation) listeners() {

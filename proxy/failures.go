@@ -88,11 +88,13 @@ func (f *failures) record(client, listener string, err error) {
 func (c *connection) handshakeFailed(err error) {
 	if err == errPlainHTTP {
 		c.p.terminator.CountPlainHTTP()
+		c.failed(err.Error())
 		c.p.log.Info("plain HTTP where TLS is spoken", "client", c.shown, "listener", c.listener.Address)
 		c.plainHTTP()
 		return
 	}
 	c.p.failures.record(c.shown, c.listener.Address, err)
+	c.handshakeFailure(err)
 	if c.denied {
 		c.turnAway()
 		if c.held || c.snap.action(c.denial.reason) == ResetIt {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"strconv"
@@ -59,6 +60,9 @@ func (c *connection) introduced() bool {
 	}
 	if err != nil {
 		c.p.unintroduced.Add(1)
+		if !errors.Is(err, io.EOF) { // who leaves without a word has not failed
+			c.failed("PROXY header: " + err.Error())
+		}
 		c.p.failures.record(c.shown, c.listener.Address, badIntroduction{err})
 		return false
 	}

@@ -20,6 +20,7 @@ import (
 	"edgepen/certs/revoke"
 	"edgepen/certs/staple"
 	"edgepen/geo"
+	"edgepen/proxy/accesslog"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/dsr"
 	"edgepen/proxy/h3"
@@ -55,7 +56,8 @@ type Proxy struct {
 	clients       *backend.Clients
 	slots         *slots
 	rotor         backend.Rotor
-	traffic       atomic.Pointer[trafficlog.Log] // nil: nothing is recorded
+	traffic       atomic.Pointer[trafficlog.Log]   // nil: nothing is recorded
+	access        atomic.Pointer[accesslog.Writer] // nil: there is no access log
 	idlers        *idlers
 	spares        *spares
 	trunks        *trunks
@@ -181,7 +183,7 @@ func (p *Proxy) apply(c Config, again bool) error {
 		p.stale.Store(true) // it may have read what is not to come into force
 		return err
 	}
-	traffic, added, gone, err := p.openNew(c, next, again)
+	opened, err := p.openNew(c, next, again)
 	if err != nil {
 		p.stale.Store(true)
 		return errors.Join(err, p.acme.use(&p.config))
@@ -190,29 +192,41 @@ func (p *Proxy) apply(c Config, again bool) error {
 		p.stale.Store(true) // a file that one list has read anew may be another list's too
 	}
 	p.publish(next)
-	p.useLog(traffic)
-	for _, l := range gone {
+	p.useLog(opened.traffic)
+	p.useAccessLog(opened.access, c.AccessLogFull)
+	for _, l := range opened.gone {
 		l.close()
 	}
-	for _, l := range added {
+	for _, l := range opened.added {
 		p.startLocked(l)
 	}
 	return nil
 }
 
+// opened is what a configuration needs opened, and what is left over.
+type opened struct {
+	traffic     *trafficlog.Log
+	access      *accesslog.Writer
+	added, gone []*listener
+}
+
 // openNew opens what a configuration needs and is not open yet; on an error nothing has changed.
-func (p *Proxy) openNew(c Config, next *snapshot, again bool) (traffic *trafficlog.Log, added, gone []*listener, err error) {
-	if traffic, err = p.openLog(c, again); err != nil {
-		return nil, nil, nil, err
+func (p *Proxy) openNew(c Config, next *snapshot, again bool) (o opened, err error) {
+	if o.traffic, err = p.openLog(c, again); err != nil {
+		return opened{}, err
 	}
-	if err = p.updateDSR(next); err == nil { // where it is in use, no listeners are opened, and nothing can fail any more
-		added, gone, err = p.openListeners(c)
+	if o.access, err = p.openAccessLog(c, again); err == nil {
+		err = p.updateDSR(next)
+	}
+	if err == nil { // where direct server return is in use, no listeners are opened, and nothing can fail any more
+		o.added, o.gone, err = p.openListeners(c)
 	}
 	if err != nil {
-		p.dropLog(traffic)
-		return nil, nil, nil, err
+		p.dropLog(o.traffic)
+		p.dropAccessLog(o.access)
+		return opened{}, err
 	}
-	return traffic, added, gone, nil
+	return o, nil
 }
 
 // publish lets connections see a snapshot.
@@ -282,7 +296,7 @@ func (p *Proxy) Activate() error {
 	return nil
 }
 
-// OpenOwn opens what is to belong to the user that connections are served as, later than everything else: the request log (-l), and the
+// OpenOwn opens what is to belong to the user that connections are served as, later than everything else: the logs of requests (-l, --access-log), and the
 // directory for certificates that are obtained.
 func (p *Proxy) OpenOwn() error {
 	p.mu.Lock()
@@ -294,7 +308,13 @@ func (p *Proxy) OpenOwn() error {
 	if err != nil {
 		return err
 	}
+	access, err := p.openAccessLog(p.config, false)
+	if err != nil {
+		p.dropLog(l)
+		return err
+	}
 	p.useLog(l)
+	p.useAccessLog(access, p.config.AccessLogFull)
 	return nil
 }
 
@@ -338,6 +358,7 @@ func (p *Proxy) Close() {
 	}
 	endpoints := p.endpoints
 	p.mu.Unlock()
+	p.endAccessLog()
 	p.slots.close()
 	for _, e := range endpoints {
 		e.End()
@@ -349,6 +370,7 @@ func (p *Proxy) Close() {
 	p.spares.tend(nil) // those of connections that ended last
 	p.trunks.tend(nil)
 	p.useLog(nil)
+	p.useAccessLog(nil, DropLines)
 }
 
 // ControlPermits asks the list for control connections about whoever has made one.

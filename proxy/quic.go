@@ -89,7 +89,7 @@ func (c *connection) offered() bool {
 		return false
 	}
 	source := c.snap.proxySource(c.addr)
-	return source == nil || source.Optional
+	return source == nil || source.Rule != ProxyRequired
 }
 
 // terminateQUIC has the handshake done that QUIC carries.

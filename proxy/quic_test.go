@@ -518,7 +518,7 @@ func TestHTTP3Fingerprints(t *testing.T) {
 // TestHTTP3BehindProxies: who has to introduce its clients cannot do so over QUIC.
 func TestHTTP3BehindProxies(t *testing.T) {
 	p, _ := startQUIC(t, func(c *Config) {
-		c.ProxyFrom = []ProxySource{{Peers: netip.MustParsePrefix("127.0.0.2/32")}, {Peers: netip.MustParsePrefix("127.0.0.3/32"), Optional: true}}
+		c.ProxyFrom = []ProxySource{{Peers: netip.MustParsePrefix("127.0.0.2/32")}, {Peers: netip.MustParsePrefix("127.0.0.3/32"), Rule: ProxyOptional}}
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.4/32")}
 	})
 	if _, err := quicTo(t, p, "127.0.0.2", nil).try("GET", "/", nil, nil); !refusedByQUIC(err) {

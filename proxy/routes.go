@@ -52,7 +52,11 @@ func (s *snapshot) route(name string) *backend.Set {
 
 // passOn relays a connection to the servers of its name as it is, from its first byte on.
 func (c *connection) passOn(r *tls.Routed) {
+	if c.journal != nil {
+		c.journal.facts.SNI = r.ServerName
+	}
 	if !c.client.Unread(r.Read) {
+		c.failed("the ClientHello is too large to be passed on")
 		c.p.log.Info("client turned away", "client", c.shown, "why", "its ClientHello is too large to be passed on")
 		return
 	}
@@ -62,6 +66,7 @@ func (c *connection) passOn(r *tls.Routed) {
 	}
 	c.admitted.Store(&c.asker.who)
 	if !c.stillPermitted() {
+		c.failed("client_acl has changed")
 		c.p.log.Info("client refused", "client", c.shown, "why", "client_acl has changed")
 		return
 	}
@@ -71,6 +76,7 @@ func (c *connection) passOn(r *tls.Routed) {
 	c.asker.who.Name = r.ServerName // whether or not a list has asked for it
 	server, err := c.connect(false)
 	if err != nil {
+		c.failed(err.Error())
 		c.p.log.Info("client turned away", "client", c.shown, "name", r.ServerName, "why", err)
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"edgepen/certs/revoke"
 	"edgepen/geo"
 	"edgepen/httpx"
+	"edgepen/proxy/accesslog"
 	"edgepen/proxy/backend"
 	"edgepen/tls"
 	"edgepen/tls/upstream"
@@ -33,6 +34,7 @@ type snapshot struct {
 	stage      acl.Stage                        // what the access lists ask about at the latest
 	byName     bool                             // they ask for names
 	byJA4      bool                             // they ask for fingerprints
+	access     *accesslog.Format                // nil: there is no access log
 }
 
 // permits asks an access list about an address; a list with no entries permits all. The zero Addr is a peer on a Unix socket.
@@ -86,6 +88,7 @@ func (p *Proxy) compile(c Config, old *snapshot, again bool, addresses resolver)
 		old = &snapshot{}
 	}
 	for _, step := range []func() error{
+		s.compileAccessLog,
 		func() error { return s.openGeo(p, old) },
 		func() error { return s.compileLists(p, running, again) },
 		func() error { return s.loadCertificates(p, old) },
@@ -122,7 +125,7 @@ func (c *Config) wantsBuiltin() bool {
 			return true
 		}
 	}
-	return c.PlaceFields.Country || c.PlaceFields.Continent
+	return c.PlaceFields.Country || c.PlaceFields.Continent || c.recordsCountries()
 }
 
 // compileLists makes the access lists ready to be asked. One that is as it was, and whose databases and files are, is taken over. Whether

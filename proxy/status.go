@@ -64,7 +64,12 @@ func (d *Draft) Counters() []tls.Counter {
 	for i := range d.proxy.denials {
 		all = append(all, tls.Counter{Group: "denied", Name: ReasonWords[i], Count: d.proxy.denials[i].Load()})
 	}
-	return append(all, tls.Counter{Group: "refused", Name: "PROXY header", Count: d.proxy.unintroduced.Load()})
+	all = append(all, tls.Counter{Group: "refused", Name: "PROXY header", Count: d.proxy.unintroduced.Load()})
+	if w := d.proxy.access.Load(); w != nil {
+		written, lost := w.Counts()
+		all = append(all, tls.Counter{Group: "access_log", Name: "written", Count: written}, tls.Counter{Group: "access_log", Name: "lost", Count: lost})
+	}
+	return all
 }
 
 // ExplainList says what an access list decides about a client, and why.
@@ -172,6 +177,10 @@ func (d *Draft) SocketOwner(fd int) int {
 func (d *Draft) Report() *status.Report {
 	now := time.Now()
 	r := &status.Report{Time: now, Current: d.proxy.rotor.Last(), ClientsMax: d.ClientsMax, ConnMax: d.ConnMax, Databases: d.Databases()}
+	if w := d.proxy.access.Load(); w != nil {
+		r.AccessLog = w.Name()
+		r.LinesWritten, r.LinesLost = w.Counts()
+	}
 	for _, s := range d.ServerStatus() {
 		r.Servers = append(r.Servers, status.Server{Address: s.Shown, Blacklisted: s.Since, Port: int(s.Port), Conns: s.Conns,
 			Max: s.Max, Hard: s.Hard, Weight: s.Weight, Prio: s.Prio, Sent: s.Sent, Received: s.Received, Health: s.Health})

@@ -35,6 +35,7 @@ func (c *connection) eachStream(stream *relay.Stream, once bool, serve func(gone
 			Exchange: func(ctx context.Context, client net.Conn) { one(endOf(ctx), client) }})
 	case c.protocol == h2.Protocol:
 		h2.Serve(ctx, stream.Conn(), h2.Config{Streams: s.HTTP2Streams, HeadMax: s.HeadMax, HeadTimeout: s.HeadTimeout, Idle: s.Idle(),
+			Refused:  c.refusedStream,
 			Exchange: func(client *h2.Stream) { one(client.OnGone, client) }})
 	default:
 		serve(endOf(ctx), stream)
@@ -63,6 +64,13 @@ type branch struct {
 	forward httpx.Forward // as config has it at first
 }
 
+// branch is a new one.
+func (c *connection) branch() *branch {
+	b := new(branch)
+	b.begin(c)
+	return b
+}
+
 // branches are those whose requests have been answered: what was made for one serves the next.
 type branches struct {
 	mu   sync.Mutex
@@ -81,8 +89,7 @@ func (b *branches) take(c *connection) *branch {
 	defer b.mu.Unlock()
 	last := len(b.free) - 1
 	if last < 0 {
-		one := new(branch)
-		one.begin(c)
+		one := c.branch()
 		one.config = one.httpConfig()
 		one.config.Rest = nil // GOAWAY has said which requests are still to be answered
 		one.forward = one.config.Forward
@@ -102,6 +109,6 @@ func (b *branch) begin(c *connection) {
 		addr: c.addr, shown: c.shown, port: c.port, asker: c.asker,
 		denial: c.denial, noted: c.noted, decided: c.decided, denied: c.denied,
 		identity: c.identity, protocol: c.protocol, said: c.said, secured: c.secured,
-		proxies: c.proxies, behalf: c.behalf, known: c.known,
+		proxies: c.proxies, behalf: c.behalf, known: c.known, journal: c.journal.branch(),
 	}
 }

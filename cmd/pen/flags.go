@@ -56,6 +56,8 @@ func (o *options) listenFlags() []flag {
 		}),
 		o.edit("X", "exit", "", groupListen, "allow the control command exit", func(c *proxy.Config, _ string) error { c.ExitEnabled = true; return nil }),
 		o.setting("l", "log", "FILE|HOST:PORT", "log", groupListen, "record requests in FILE, or send them to a penlogd"),
+		o.setting("", "access-log", "FILE|-", "access_log", groupListen, "a line for each request and connection to FILE, or to standard output"),
+		o.accessLogFormat(),
 		o.setting("w", "web-stats", "FILE", "web_stats", groupListen, "write status pages to FILE, at USR1 and penctl status"),
 		text("p", "pid-file", "FILE", groupListen, "write the process id to FILE", &o.pidFile),
 		text("u", "user", "USER", groupListen, "run as USER once everything is open", &o.user),
@@ -128,6 +130,18 @@ func (o *options) tlsFlags() []flag {
 		o.setting("", "watch", "SECONDS", "watch_interval", groupTLS, "how often the files of certificates, lists and databases are looked at, 0 never [5]"),
 		o.routeFlag(),
 	}
+}
+
+// accessLogFormat is --access-log-format; a command, and so the file that write writes, can hold one kind of quotes only.
+func (o *options) accessLogFormat() flag {
+	const help = "common, combined, json or a string as '%h %t \"%r\" %>s' [combined]"
+	return with("", "access-log-format", "FORMAT", groupListen, help, func(v string) error {
+		if strings.Contains(v, `"`) && strings.Contains(v, "'") {
+			return errors.New("a format has either double or single quotes, not both")
+		}
+		_, err := o.in.Run("access_log_format " + control.Quote(v))
+		return err
+	})
 }
 
 // routeFlag is --sni-route: a name and, behind the sign, servers separated by commas.

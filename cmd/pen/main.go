@@ -84,6 +84,9 @@ func start(args []string, stdout, stderr io.Writer) error {
 	if err := o.takeOperands(operands); err != nil {
 		return err
 	}
+	if !o.foreground && o.in.Proxy.Config().AccessLog == "-" {
+		return usageError{errors.New("access log: a daemon has no standard output to write to: -f stays in the foreground")}
+	}
 	if o.check || o.explain {
 		return o.rehearse(log)
 	}

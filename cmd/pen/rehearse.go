@@ -36,8 +36,14 @@ func (o *options) rehearse(handler *logHandler) error {
 		}
 		return nil
 	}
+	becomes := os.Geteuid() == 0 || o.user == "" // otherwise nobody knows what that user may
 	if err := o.rehearseUser(slog.New(handler)); err != nil {
 		return err
+	}
+	if becomes {
+		if err := p.CheckOwn(); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintln(o.stdout, "the configuration is good")
 	return nil

@@ -62,6 +62,9 @@ func lookup(name string) *command {
 func settings() []*command {
 	return []*command{
 		{"abuse", "HOST[:PORT…]", "server for clients that client_acl denies; no abuse: none", true, (*call).abuse},
+		{"access_log", "[FILE|-]", "where a line for each request and connection goes, - is standard output; no access_log: nowhere", true, (*call).accessLog},
+		{"access_log_format", "[common|combined|json|'FORMAT']", "what the lines of access_log are; no access_log_format: combined", true, (*call).accessLogFormat},
+		{"access_log_full", "[drop|block]", "what becomes of lines that come faster than they can be written: drop and count them, or let requests wait", false, (*call).accessLogFull},
 		{"acl", "N permit|deny ENTRY… | list | test ADDRESS… | apply", "append an entry to access list N, show its entries, ask it, or end the connections that it refuses; no acl N[-M] empties lists", true, (*call).acl},
 		toggle("ascii", "debug dumps in ASCII rather than hex", func(c *proxy.Config) *bool { return &c.ASCII }),
 		number1("backlog", "connections that may wait to be accepted, for listeners opened from now on", 50, func(c *proxy.Config) *int { return &c.Backlog }),

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// split reads the words of a command line: blanks and tabs separate them, a word with blanks stands in double quotes, and a
-// word that begins with # begins a comment.
+// split reads the words of a command line: blanks and tabs separate them, a word with blanks stands in double quotes, or one with
+// blanks and double quotes in single ones, and a word that begins with # begins a comment.
 func split(line string) ([]string, error) {
 	var words []string
 	for {
@@ -17,7 +17,8 @@ func split(line string) ([]string, error) {
 		if line == "" || line[0] == '#' {
 			return words, nil
 		}
-		if line[0] != '"' {
+		quote := line[0]
+		if quote != '"' && quote != '\'' {
 			end := strings.IndexAny(line, " \t")
 			if end < 0 {
 				end = len(line)
@@ -25,7 +26,7 @@ func split(line string) ([]string, error) {
 			words, line = append(words, line[:end]), line[end:]
 			continue
 		}
-		end := strings.IndexByte(line[1:], '"')
+		end := strings.IndexByte(line[1:], quote)
 		if end < 0 {
 			return nil, errors.New("a quote is not closed")
 		}
@@ -35,15 +36,19 @@ func split(line string) ([]string, error) {
 
 // sayable reports whether Quote can make a word of a command line that split reads back.
 func sayable(word string) bool {
-	return !strings.ContainsAny(word, "\r\n") && !(strings.Contains(word, `"`) && (Quote(word) != word || word[0] == '"'))
+	words, err := split(Quote(word))
+	return !strings.ContainsAny(word, "\r\n") && err == nil && len(words) == 1 && words[0] == word
 }
 
-// Quote makes a word of a command line that split reads back; a word cannot hold a double quote.
+// Quote makes a word of a command line that split reads back, unless it needs quotes and holds both kinds of them.
 func Quote(word string) string {
-	if word == "" || strings.ContainsAny(word, " \t#") {
-		return `"` + word + `"`
+	switch {
+	case word != "" && !strings.ContainsAny(word, " \t#") && word[0] != '"' && word[0] != '\'':
+		return word
+	case strings.Contains(word, `"`):
+		return `'` + word + `'`
 	}
-	return word
+	return `"` + word + `"`
 }
 
 // number reads a decimal number in a range; what says what it is, for the error.

@@ -121,6 +121,8 @@ func (r random) settings(c *proxy.Config) {
 		c.GeoIP, c.GeoBuiltin = []string{"/a b.mmdb", "c.mmdb"}, false
 	}
 	c.Log, c.WebStats = r.file(), r.file()
+	c.AccessLog, c.AccessLogFull = r.word(r.file(), "-"), proxy.FullAccessLog(r.IntN(2))
+	c.AccessLogFormat = r.word("common", "combined", "json", "%h", `%h "%r" %>s`, `"%r"`, `'%r' %h`, `"%r`, `%h#"`, `%h'"`, "'%h")
 	c.Limits = limit.Config{Concurrent: r.IntN(9), PerSecond: float64(r.IntN(9)) / 2, Burst: r.IntN(9), Failures: float64(r.IntN(9)) / 4,
 		V4: r.IntN(33), V6: r.IntN(129), Prefixes: r.IntN(99), Handshakes: r.IntN(9), HandshakesPerSecond: float64(r.IntN(9))}
 	for i := range c.Denied {

@@ -23,6 +23,16 @@ type Config struct {
 	Idle        time.Duration // without a request
 	// Exchange reads one request from client and answers it. It is called for several streams at once.
 	Exchange func(client *Stream)
+	// Refused is told of a request that does not come to an Exchange because of what it is; nil: nobody is.
+	Refused func(r *Refusal)
+}
+
+// Refusal is a request that is none, as far as its fields were understood.
+type Refusal struct {
+	Method, Path, Authority string
+	Status                  int // that it was answered with; 0: its stream was reset
+	Page                    int // bytes of the answer
+	Why                     error
 }
 
 // The windows are how many bytes of a request's body may be on their way: of one stream, and of all of a connection together.

@@ -111,6 +111,7 @@ func (s *session) takeTrailer(of opening) error {
 // takeRequest begins a stream, or refuses it.
 func (s *session) takeRequest(of opening) error {
 	if err := s.block.check(of.ended); err != nil && !s.block.large {
+		s.refused(0, 0, err)
 		return http2.StreamError{StreamID: of.id, Code: http2.ErrCodeProtocol}
 	}
 	s.mu.Lock()
@@ -131,12 +132,23 @@ func (s *session) takeRequest(of opening) error {
 	s.running++
 	s.mu.Unlock()
 	if s.block.large {
-		st.Write(httpx.AppendErrorPage(nil, 431, "header too large", false)) //nolint:errcheck // the client sees it
+		page := httpx.AppendErrorPage(nil, 431, errLarge.Error(), false)
+		st.Write(page) //nolint:errcheck // the client sees it
 		st.finish()
+		s.refused(431, len(page), errLarge)
 		return nil
 	}
 	s.start(st)
 	return nil
+}
+
+var errLarge = errors.New("header too large")
+
+// refused tells who wants to know of the request at hand that it is none.
+func (s *session) refused(status, page int, why error) {
+	if h := &s.block; s.Refused != nil {
+		s.Refused(&Refusal{h.method, h.path, h.authority, status, page, why})
+	}
 }
 
 // takeData takes part of a body.

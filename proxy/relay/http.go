@@ -43,6 +43,8 @@ type HTTPConfig struct {
 	Spare func(server *Stream)
 	// Refused is told of a request that was answered by us rather than by a server.
 	Refused func(status int, why error)
+	// Witness is told of each request; nil: nobody is.
+	Witness Witness
 	Meter   Meter // told from two goroutines while a body goes up and a response comes down
 
 	// Asked is shown each request, from its first line on, once there is a server for it; nil: nobody looks.
@@ -55,6 +57,8 @@ type HTTPConfig struct {
 
 // ErrNoServer is the error of a Connect that found no server to try: the client gets 503 rather than 502.
 var ErrNoServer = errors.New("no server available")
+
+var errLeft = errors.New("the client left within the head of a request")
 
 // lingerTime is how long a client may take to read the last reply before its connection is closed.
 const lingerTime = 2 * time.Second
@@ -112,19 +116,19 @@ type exchange struct {
 	keep     bool      // the client's connection stays open after this response
 	settled  bool      // nothing is under way on the server's connection
 	bound    bool      // the server's connection knows its client (RFC 4559): it is for nobody else
+
+	account // for the Witness
 }
 
 // one is the way of a request: read, forwarded, answered. It reports whether another may follow.
 func (x *exchange) one() bool {
-	if !x.readRequest() {
-		return false
-	}
-	if !x.forwardRequest() {
-		return false
-	}
-	if !x.readResponse() {
-		return false
-	}
+	more := x.readRequest() && x.forwardRequest() && x.readResponse() && x.settle()
+	x.endAccount()
+	return more
+}
+
+// settle does what is to be done behind a response.
+func (x *exchange) settle() bool {
 	if x.resp.Status == 101 {
 		x.tunnel()
 		return false
@@ -139,14 +143,17 @@ func (x *exchange) readRequest() bool {
 	if !x.in.pending() && !x.awaitRequest() {
 		return false
 	}
+	x.beginAccount()
 	for {
 		n, err := x.req.Parse(x.in.b, x.HeadLimit)
 		if err != nil {
+			x.notARequest(err)
 			x.refuse(err)
 			return false
 		}
 		if n > 0 {
 			x.in.head = n
+			x.introduceRequest()
 			return x.belongs() && x.represents()
 		}
 		now := time.Now()
@@ -155,12 +162,21 @@ func (x *exchange) readRequest() bool {
 		}
 		x.client.sock.expectRead(now, untilOrForever(now, x.headBy, x.HeadTimeout))
 		if err := x.in.more(x.client); err != nil {
-			if isTimeout(err) {
-				x.refuse(&httpx.Error{Status: 408, Reason: "the request head took too long"})
-			}
+			x.incomplete(err)
 			return false
 		}
 	}
+}
+
+// incomplete answers a client that is too slow, but not one that has left.
+func (x *exchange) incomplete(err error) {
+	if !isTimeout(err) {
+		x.notARequest(errLeft)
+		return
+	}
+	late := &httpx.Error{Status: 408, Reason: "the request head took too long"}
+	x.notARequest(late)
+	x.refuse(late)
 }
 
 // belongs answers a request that should have come over another connection.
@@ -234,10 +250,14 @@ func (x *exchange) forwardRequest() bool {
 	x.out.reset()
 	x.out.b = x.req.AppendForward(x.out.b, x.in.b, &x.Forward)
 	x.in.drop(x.in.head)
-	if err := x.out.fill(&x.in, &x.req.Body); err != nil {
+	behind := len(x.in.b)
+	err := x.out.fill(&x.in, &x.req.Body)
+	x.In += int64(behind - len(x.in.b))
+	if err != nil {
 		x.refuse(err)
 		return false
 	}
+	x.startClock()
 	if !x.freshServer() {
 		return false
 	}
@@ -255,6 +275,7 @@ func (x *exchange) forwardRequest() bool {
 
 // send writes the request in hand to the server.
 func (x *exchange) send() error {
+	x.Server = true
 	x.server.sock.expectWrite(time.Now(), x.Idle)
 	if x.SeenUp != nil {
 		x.SeenUp(x.out.b)
@@ -301,6 +322,7 @@ func (x *exchange) again(cause error) bool {
 	if !x.connect(true) {
 		return false
 	}
+	x.Retries++
 	if err := x.send(); err != nil {
 		x.badGateway(err)
 		return false
@@ -325,11 +347,20 @@ func (x *exchange) refuse(err error) {
 	}
 	x.dropServer()
 	x.Refused(status, err)
+	x.blame(err)
 	if x.replying || x.silent {
 		x.client.Close()
 		return
 	}
 	page := httpx.AppendErrorPage(nil, status, reason, x.req.IsHead)
+	x.answer(status, page)
+}
+
+// answer gives the client an answer of ours, and ends the connection.
+func (x *exchange) answer(status int, page []byte) {
+	x.Status = status
+	x.giving(page)
+	x.endAccount() // the client may take its time to read it
 	x.client.Farewell(page)
 }
 
@@ -392,6 +423,7 @@ func (x *exchange) finish() bool {
 		x.dropServer()
 	}
 	if !x.keep {
+		x.endAccount()
 		x.client.linger(lingerTime)
 	}
 	return x.keep
@@ -408,6 +440,7 @@ func (x *exchange) tunnel() {
 			return
 		}
 		x.Meter.Up(int64(len(x.in.b)))
+		x.In += int64(len(x.in.b))
 	}
 	x.release()
 	if x.Tunnel == nil {

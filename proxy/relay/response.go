@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -49,6 +51,7 @@ func (x *exchange) responseHead() bool {
 			}
 			if n > 0 {
 				x.back.head = n
+				x.stopClock()
 				return true
 			}
 		}
@@ -110,6 +113,7 @@ func (x *exchange) forwardInterim() bool {
 	if x.req.Minor > 0 {
 		x.out.b = x.resp.AppendForward(x.out.b, x.back.b, true, x.req.Minor)
 	}
+	x.OutHead += int64(len(x.out.b))
 	x.back.drop(x.back.head)
 	return x.reply()
 }
@@ -126,6 +130,8 @@ func (x *exchange) forwardHead() bool {
 	x.resp.Apply(x.back.b, x.Policy)
 	x.out.reset()
 	x.out.b = x.resp.AppendForward(x.out.b, x.back.b, x.keep || x.resp.Status == 101, x.req.Minor)
+	x.Status = x.resp.Status
+	x.OutHead += int64(len(x.out.b))
 	x.back.drop(x.back.head)
 	var err error
 	if x.resp.Status == 101 {
@@ -166,6 +172,8 @@ func (x *exchange) forwardBody() bool {
 	return true
 }
 
+var errClientLeft = errors.New("the client did not take all of the response")
+
 // reply writes what is in out to the client.
 func (x *exchange) reply() bool {
 	if len(x.out.b) == 0 {
@@ -176,9 +184,11 @@ func (x *exchange) reply() bool {
 		x.SeenDown(x.out.b)
 	}
 	if err := x.client.write(x.out.b); err != nil {
+		x.blame(errClientLeft)
 		x.abandon()
 		return false
 	}
+	x.Out += int64(len(x.out.b))
 	x.Meter.Down(int64(len(x.out.b)))
 	return true
 }
@@ -189,6 +199,7 @@ func (x *exchange) intact(err error) bool {
 	if err == nil {
 		return true
 	}
+	x.blame(fmt.Errorf("the response is not whole: %w", err))
 	x.abandon()
 	return false
 }

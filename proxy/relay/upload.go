@@ -24,6 +24,7 @@ type upload struct {
 	moved    atomic.Int64 // when the client was last heard, in Unix nanoseconds
 	done     chan struct{}
 	err      error     // valid after done
+	taken    int64     // the same: bytes of the body
 	ended    time.Time // the same
 }
 
@@ -69,6 +70,7 @@ func (u *upload) chunk() error {
 		u.complete.Store(true)
 	}
 	part := u.in.b[:out]
+	u.taken += int64(taken)
 	u.in.drop(taken) // also where the write fails: what is left in the store is where the next request begins
 	u.server.sock.expectWrite(time.Now(), u.idle)
 	if u.seen != nil {

@@ -20,6 +20,9 @@ type Report struct {
 
 	ClientsMax, ConnMax, ConnUsed, ConnLast int
 
+	AccessLog               string // its name; "": there is none
+	LinesWritten, LinesLost uint64
+
 	Databases string // of places, with their dates; "": there are none
 }
 
@@ -79,6 +82,9 @@ func (r *Report) HTML() string {
 		row(&b, c.Index, c.DownFD, c.UpFD, c.PendingDown, c.PendingUp, c.Client, c.Server)
 	}
 	b.WriteString("</table>\n")
+	if r.AccessLog != "" {
+		fmt.Fprintf(&b, "<h2>Access log</h2>%s: %d lines written, %d lost<p>\n", html.EscapeString(r.AccessLog), r.LinesWritten, r.LinesLost)
+	}
 	if r.Databases != "" {
 		fmt.Fprintf(&b, "<h2>Databases of places</h2>%s<p>\n", html.EscapeString(r.Databases))
 	}
@@ -134,6 +140,9 @@ func (r *Report) Text() []string {
 	for _, c := range r.Conns {
 		lines = append(lines, fmt.Sprintf("Connection %d status:\ndownfd = %d, upfd = %d\npending data %d down, %d up\nclient %d, server %d\n",
 			c.Index, c.DownFD, c.UpFD, c.PendingDown, c.PendingUp, c.Client, c.Server))
+	}
+	if r.AccessLog != "" {
+		lines = append(lines, fmt.Sprintf("Access log %s: %d lines written, %d lost", r.AccessLog, r.LinesWritten, r.LinesLost))
 	}
 	if r.Databases != "" {
 		lines = append(lines, "Databases of places: "+r.Databases)

@@ -1,0 +1,96 @@
+package relay
+
+import (
+	"bytes"
+	"time"
+
+	"edgepen/httpx"
+)
+
+// Witness is told what becomes of the requests on a client's connection, one after the other.
+type Witness interface {
+	// Begins is told that a request's first bytes have come, and reports whether anybody wants to hear more of it.
+	Begins() bool
+	// Asked is shown the head of a good request, Malformed what came in the place of one. Neither may keep it.
+	Asked(r *httpx.Request, head []byte)
+	Malformed(b []byte)
+	// Ends is told how it ended.
+	Ends(o Outcome)
+}
+
+// Outcome is what became of a request.
+type Outcome struct {
+	Status   int           // as the client was told; 0: it was told nothing
+	In, Out  int64         // bytes from and to the client, but for those of a tunnel
+	OutHead  int64         // of Out: heads of responses
+	Server   bool          // a server was connected to
+	Upstream time.Duration // from when it was looked for until it began to answer; 0: it did not
+	Retries  int           // how often the request was sent once more
+	Why      error         // there is no answer of the server's, or not all of it
+}
+
+// account is what the Witness is to be told.
+type account struct {
+	Outcome
+	watched bool
+	sent    time.Time // when a server was looked for
+}
+
+// beginAccount is called when a request's first bytes have come.
+func (x *exchange) beginAccount() {
+	x.account = account{watched: x.Witness != nil && x.Witness.Begins()}
+}
+
+// introduceRequest shows the Witness a request's head.
+func (x *exchange) introduceRequest() {
+	if x.watched {
+		x.In = int64(x.in.head)
+		x.Witness.Asked(&x.req, x.in.b[:x.in.head])
+	}
+}
+
+// notARequest shows it what came in the place of one, whole or not.
+func (x *exchange) notARequest(why error) {
+	if x.watched {
+		x.In, x.Why = int64(len(x.in.b)), why
+		x.Witness.Malformed(x.in.b)
+	}
+}
+
+// startClock is called before a server is looked for, and stopClock when it has begun to answer.
+func (x *exchange) startClock() {
+	if x.watched {
+		x.sent = time.Now()
+	}
+}
+
+func (x *exchange) stopClock() {
+	if x.watched && x.Upstream == 0 {
+		x.Upstream = time.Since(x.sent)
+	}
+}
+
+// giving counts an answer of ours.
+func (x *exchange) giving(page []byte) {
+	x.Out += int64(len(page))
+	x.OutHead += int64(bytes.Index(page, []byte("\r\n\r\n")) + len("\r\n\r\n"))
+}
+
+// blame says why an exchange fails; the first reason is it.
+func (x *exchange) blame(why error) {
+	if x.Why == nil {
+		x.Why = why
+	}
+}
+
+// endAccount tells the Witness how the request ended, once. Nothing of it is under way any more.
+func (x *exchange) endAccount() {
+	if !x.watched {
+		return
+	}
+	x.watched = false
+	if x.upload != nil {
+		x.In += x.upload.taken
+	}
+	x.Witness.Ends(x.Outcome)
+}

@@ -133,6 +133,9 @@ func goesNoFurther(name string, trusted bool) bool {
 	if strings.HasPrefix(plain, "x-denied-reason") && saysWhence(plain) {
 		return true
 	}
+	if name == "forwarded" || name == "x-real-ip" {
+		return true // but where proxies speak of their clients there
+	}
 	if plain != name {
 		return about || knownNames[plain] != other
 	}

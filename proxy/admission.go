@@ -28,11 +28,17 @@ type asker struct {
 
 // Permit implements backend.Lists. A list of today that asks for what this client was never asked for is the one of that time.
 func (a *asker) Permit(list int) bool {
-	l := a.now.lists[list]
-	if needs := l.Needs(); needs > a.snap.stage || needs >= acl.Hello && a.now.byJA4 && !a.snap.byJA4 {
-		l = a.snap.lists[list]
+	v, _ := a.judge(list)
+	return v.Permit
+}
+
+// judge says besides in which configuration the list is.
+func (a *asker) judge(list int) (acl.Verdict, *snapshot) {
+	of := a.now
+	if needs := of.lists[list].Needs(); needs > a.snap.stage || needs >= acl.Hello && a.now.byJA4 && !a.snap.byJA4 {
+		of = a.snap
 	}
-	return l.Judge(&a.who, acl.Certificate).Permit
+	return of.lists[list].Judge(&a.who, acl.Certificate), of
 }
 
 // stillPermitted asks client_acl once more, where it has changed since the client came.

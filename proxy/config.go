@@ -10,6 +10,7 @@ import (
 	"edgepen/certs"
 	"edgepen/certs/acme"
 	"edgepen/certs/revoke"
+	"edgepen/httpx"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/health"
 	"edgepen/proxy/limit"
@@ -65,6 +66,14 @@ type HSTS struct {
 	Preload    bool
 }
 
+// ClientFrom says whom client_acl is asked about.
+type ClientFrom int
+
+const (
+	FromPeer   ClientFrom = iota // the peer, or whom its PROXY header introduces
+	FromHeader                   // also, for each request of a trusted proxy, the client that it tells in TrustedField
+)
+
 // ProxySource is peers whose PROXY headers are believed.
 type ProxySource struct {
 	Peers    netip.Prefix
@@ -112,6 +121,13 @@ type Config struct {
 	HeadMax        int           // bytes of a request or response head
 	HeadTimeout    time.Duration // for a request head
 	TrustedProxies []netip.Prefix
+
+	TrustedField httpx.TrustedField // in which trusted proxies tell their clients
+	ClientFrom   ClientFrom         // whom client_acl is about
+	Forwarded    bool               // servers are told in Forwarded (RFC 7239) as well
+	RealIP       bool               // and in X-Real-IP
+	RequestID    string             // name of a field with an id of each request; empty: there is none
+	Via          string             // our name in Via; empty: none is added
 
 	BodyMax      int      // bytes of a request's body; 0: any number
 	RequestsMax  int      // of a client's connection in HTTP/1.1; 0: any number

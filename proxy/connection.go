@@ -54,6 +54,7 @@ type connection struct {
 	resting     atomic.Bool // waits between two requests
 	serverEnd   atomic.Pointer[serverEnd]
 	tunnel      atomic.Pointer[relay.RawRelay] // nil: none at present
+	forward     *httpx.Forward                 // under HTTP: what servers are told of the request in hand
 }
 
 // serverEnd is the server's end of a connection, for those who look at it from outside.
@@ -99,7 +100,12 @@ func (c *connection) serve() {
 		c.turnAway()
 		return
 	}
-	c.admitted.Store(&c.asker.who)
+	admitted := &c.asker.who
+	if c.proxies { // what is asked about later changes with each client that it speaks for
+		who := c.asker.who
+		admitted = &who
+	}
+	c.admitted.Store(admitted)
 	if !c.stillPermitted() {
 		c.p.log.Info("client refused", "client", c.shown, "why", "client_acl has changed")
 		return
@@ -385,7 +391,8 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	}
 	config := &relay.HTTPConfig{
 		Forward: httpx.Forward{Client: client, Proto: proto, Port: c.shownPort(),
-			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr), Identity: c.identity, Asked: asked, Place: c.place(c.addr)},
+			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr), Field: c.snap.TrustedField, Identity: c.identity, Asked: asked, Place: c.place(c.addr),
+			Forwarded: c.snap.Forwarded, RealIP: c.snap.RealIP, Via: c.snap.Via, IDName: c.snap.RequestID},
 		HeadLimit:    c.snap.HeadMax,
 		BodyMax:      int64(c.snap.BodyMax),
 		Requests:     c.snap.RequestsMax,
@@ -410,6 +417,14 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	if c.proxies {
 		config.Behalf = func(r *httpx.Request, head []byte) (bool, error) { return c.speaksFor(r, head, &config.Forward) }
 	}
+	if c.protocol == h2.Protocol {
+		config.Forward.Version = "2"
+	}
+	if c.snap.Forwarded {
+		if at := localAddr(c.client); at.IsValid() {
+			config.Forward.By = at.Addr().String()
+		}
+	}
 	if c.denied {
 		config.Forward.Denied = httpx.DeniedField(ReasonWords[c.denial.reason])
 	}
@@ -417,10 +432,15 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		config.Asked = c.record
 	}
 	config.SeenUp, config.SeenDown = c.seen(false)
+	c.forward = &config.Forward
 	return config
 }
 
 // refused records a request that no server answered.
 func (c *connection) refused(status int, why error) {
-	c.p.log.Info("request refused", "client", c.shown, "status", status, "why", why)
+	args := []any{"client", c.shown, "status", status, "why", why}
+	if c.forward != nil && c.forward.ID != nil {
+		args = append(args, "id", string(c.forward.ID))
+	}
+	c.p.log.Info("request refused", args...)
 }

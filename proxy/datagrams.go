@@ -145,7 +145,7 @@ func (d datagrams) deny(s *snapshot, client netip.Addr) (denied, heard bool) {
 	if v.Permit {
 		return false, true
 	}
-	why := s.denialBy(v)
+	why := s.denialBy(s.ClientACL, v)
 	action := s.action(why.reason)
 	if action != Abused {
 		action = CloseIt

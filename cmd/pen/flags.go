@@ -219,6 +219,12 @@ func (o *options) httpFlags() []flag {
 	return []flag{
 		o.toggle("H", "http", "http", groupHTTP, "HTTP mode: check every request, tell servers the client in X-Forwarded-For"),
 		o.setting("", "trusted-proxies", "CIDR,…", "trusted_proxies", groupHTTP, "peers whose X-Forwarded-For is kept and appended to"),
+		o.setting("", "trusted-field", "NAME", "trusted_field", groupHTTP, "where they tell it: x-forwarded-for, forwarded or x-real-ip [x-forwarded-for]"),
+		o.setting("", "client-from", "HOW", "client_from", groupHTTP, "whom client_acl is about: peer, or header for their clients too [peer]"),
+		o.toggle("", "forwarded", "forwarded", groupHTTP, "tell servers the client in Forwarded (RFC 7239) too"),
+		o.toggle("", "real-ip", "real_ip", groupHTTP, "tell servers the client in X-Real-IP too"),
+		o.setting("", "request-id", "NAME", "request_id", groupHTTP, "tell servers and clients an id of each request in this field, as X-Request-ID"),
+		o.setting("", "via", "NAME", "via", groupHTTP, "our name in Via, and answer requests that come back with 508"),
 		o.setting("", "proxy-protocol", "CIDR,…[,optional]", "proxy_protocol", groupListen, "peers that introduce their clients by a PROXY header, which has to come, or may (optional); repeatable"),
 		o.setting("", "proxy-out", "v1|v2", "proxy_out", groupServers, "introduce clients to servers by a PROXY header"),
 		o.toggle("", "no-http2", "no http2", groupHTTP, "do not offer HTTP/2 to clients over TLS"),

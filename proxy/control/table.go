@@ -43,7 +43,7 @@ var table struct {
 
 func commands() []*command {
 	table.once.Do(func() {
-		table.rows = slices.Concat(settings(), clientSettings(), tlsSettings(), inert())
+		table.rows = slices.Concat(settings(), forwardingSettings(), clientSettings(), tlsSettings(), inert())
 		slices.SortStableFunc(table.rows, func(a, b *command) int { return strings.Compare(a.name, b.name) })
 		table.byName = map[string]*command{}
 		for _, c := range table.rows {

@@ -14,6 +14,7 @@ import (
 
 	"edgepen/acl"
 	"edgepen/certs/revoke"
+	"edgepen/httpx"
 	"edgepen/proxy"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/health"
@@ -99,6 +100,8 @@ func (r random) settings(c *proxy.Config) {
 		c.HSTS = proxy.HSTS{MaxAge: time.Duration(1+r.IntN(99)) * time.Second, Subdomains: r.on(), Preload: r.on()}
 		c.RemoveFields = []string{"server", "x-powered-by"}
 	}
+	c.TrustedField, c.ClientFrom = httpx.TrustedField(r.IntN(3)), proxy.ClientFrom(r.IntN(2))
+	c.Forwarded, c.RealIP, c.RequestID, c.Via = r.on(), r.on(), r.word("", "X-Request-ID"), r.word("", "edge-1")
 	c.HTTP2, c.HTTP2Streams, c.Reuse = r.on(), 1+r.IntN(999), r.on()
 	c.AbortOnError, c.KeepAlive, c.TCPNoDelay = r.on(), r.on(), r.on()
 	c.Blacklist, c.Tracking, c.ConnectTimeout = r.seconds(0), r.seconds(0), r.seconds(1)

@@ -30,7 +30,8 @@ type HTTPConfig struct {
 	// 9110 section 15.5.20). nil: all do.
 	Serves func(host []byte) bool
 	// Behalf is shown each good request before there is a server for it, as a proxy in front of us may speak for many clients. move: the
-	// server's connection that is there, if any, is not for this one. An error, an *httpx.Error, is the answer. nil: nobody looks.
+	// server's connection that is there, if any, is not for this one. An error, an *httpx.Error, is the answer to this request alone. nil:
+	// nobody looks.
 	Behalf func(r *httpx.Request, head []byte) (move bool, err error)
 	// Connect chooses a server and connects to it; anew: a connection that was spared before is not good enough. The error is ErrNoServer
 	// where none may be tried at present.
@@ -95,12 +96,17 @@ type exchange struct {
 	keep     bool      // the client's connection stays open after this response
 	settled  bool      // nothing is under way on the server's connection
 	bound    bool      // the server's connection knows its client (RFC 4559): it is for nobody else
+	tag      []byte    // the request's id as a field line for the client; empty: there is none
+	random   [16]byte  // of an id that is made
 }
 
 // one is the way of a request: read, forwarded, answered. It reports whether another may follow.
 func (x *exchange) one() bool {
 	if !x.readRequest() {
 		return false
+	}
+	if err := x.represents(); err != nil {
+		return x.decline(err)
 	}
 	if !x.forwardRequest() {
 		return false
@@ -118,7 +124,8 @@ func (x *exchange) one() bool {
 // readRequest reads and checks the next request's head; what is wrong with it is answered.
 func (x *exchange) readRequest() bool {
 	x.req.Reset()
-	x.asked, x.replying, x.keep, x.upload, x.headBy = false, false, false, nil, time.Time{}
+	x.asked, x.replying, x.keep, x.upload, x.headBy, x.tag = false, false, false, nil, time.Time{}, x.tag[:0]
+	x.Forward.ID = nil
 	if !x.in.pending() && !x.awaitRequest() {
 		return false
 	}
@@ -130,7 +137,8 @@ func (x *exchange) readRequest() bool {
 		}
 		if n > 0 {
 			x.in.head = n
-			return x.belongs() && x.represents()
+			x.identify()
+			return x.belongs()
 		}
 		now := time.Now()
 		if x.headBy.IsZero() {
@@ -146,30 +154,51 @@ func (x *exchange) readRequest() bool {
 	}
 }
 
-// belongs answers a request that should have come over another connection.
+// belongs answers a request that should not have come here: over this connection, or once more.
 func (x *exchange) belongs() bool {
-	if x.Serves == nil || x.Serves(x.req.Host(x.in.b)) {
-		return true
+	if x.Serves != nil && !x.Serves(x.req.Host(x.in.b)) {
+		x.refuse(&httpx.Error{Status: 421, Reason: "this connection was made for another host"})
+		return false
 	}
-	x.refuse(&httpx.Error{Status: 421, Reason: "this connection was made for another host"})
-	return false
+	if x.Forward.Via != "" && x.req.Passed(x.in.b, x.Forward.Via) {
+		x.refuse(&httpx.Error{Status: 508, Reason: "this request has been here before"})
+		return false
+	}
+	return true
 }
 
 // represents finds out whom a request comes from, where that may be another client than before.
-func (x *exchange) represents() bool {
+func (x *exchange) represents() error {
 	if x.Behalf == nil {
-		return true
+		return nil
 	}
 	move, err := x.Behalf(&x.req, x.in.b[:x.in.head])
-	if err != nil {
-		x.refuse(err)
-		return false
-	}
-	if move {
+	if move && err == nil {
 		x.spareServer()
 		x.dropServer()
 	}
-	return true
+	return err
+}
+
+// decline refuses one request of a connection whose others may be another client's, and reports whether they may follow.
+func (x *exchange) decline(err error) bool {
+	var he *httpx.Error
+	if !errors.As(err, &he) || !x.req.KeepAlive || x.req.Minor == 0 || !x.req.Body.Done() || x.last() {
+		x.refuse(err)
+		return false
+	}
+	x.Refused(he.Status, err)
+	x.served++
+	x.in.drop(x.in.head)
+	x.out.reset()
+	x.out.b = x.answer(he.Status, he.Reason, true).Append(x.out.b)
+	x.client.sock.expectWrite(time.Now(), x.Idle)
+	return x.client.write(x.out.b) == nil
+}
+
+// last reports whether the connection is to end with the request in hand.
+func (x *exchange) last() bool {
+	return x.Leaving != nil && x.Leaving() || x.Requests > 0 && x.served+1 >= x.Requests
 }
 
 // untilOrForever turns a moment into the time left, at least a nanosecond; 0 where there is no limit.
@@ -312,8 +341,12 @@ func (x *exchange) refuse(err error) {
 		x.client.Close()
 		return
 	}
-	page := httpx.AppendErrorPage(nil, status, reason, x.req.IsHead)
-	x.client.Farewell(page)
+	x.client.Farewell(x.answer(status, reason, false).Append(nil))
+}
+
+// answer is one of our own to the request in hand.
+func (x *exchange) answer(status int, reason string, keep bool) *httpx.Answer {
+	return &httpx.Answer{Status: status, Detail: reason, Fields: x.tag, Head: x.req.IsHead, Keep: keep}
 }
 
 // badGateway answers for a server that failed.

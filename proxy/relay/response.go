@@ -114,13 +114,12 @@ func (x *exchange) forwardInterim() bool {
 // forwardHead passes on the final response's head and what came of the body along with it.
 func (x *exchange) forwardHead() bool {
 	x.keep = x.req.KeepAlive && !x.resp.Body.UntilClose() && (x.upload == nil || x.upload.complete.Load())
-	if x.Leaving != nil && x.Leaving() || x.Requests > 0 && x.served+1 >= x.Requests {
-		x.keep = false
-	}
+	x.keep = x.keep && !x.last()
 	if x.Spare != nil && x.resp.Binds(x.back.b) {
 		x.bound = true
 	}
 	x.resp.Apply(x.back.b, x.Policy)
+	x.resp.Extra = x.tag
 	x.out.reset()
 	x.out.b = x.resp.AppendForward(x.out.b, x.back.b, x.keep || x.resp.Status == 101, x.req.Minor)
 	x.back.drop(x.back.head)

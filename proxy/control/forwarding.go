@@ -1,0 +1,79 @@
+package control
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"edgepen/httpx"
+	"edgepen/proxy"
+)
+
+// forwardingSettings is the commands about what trusted proxies say of their clients, and what servers are told.
+func forwardingSettings() []*command {
+	return []*command{
+		oneOf("client_from", "whom client_acl is asked about: the peer, or for each request of a trusted proxy its client as well", clientFromWords,
+			func(c *proxy.Config) *proxy.ClientFrom { return &c.ClientFrom }),
+		toggle("forwarded", "tell HTTP servers the client in Forwarded (RFC 7239) as well", func(c *proxy.Config) *bool { return &c.Forwarded }),
+		toggle("real_ip", "tell HTTP servers the client in X-Real-IP as well", func(c *proxy.Config) *bool { return &c.RealIP }),
+		{"request_id", "[NAME]", "field in which servers and clients are told an id of each request, as X-Request-ID; no request_id: none", true, (*call).requestID},
+		oneOf("trusted_field", "the field in which trusted proxies tell their clients", trustedFieldWords,
+			func(c *proxy.Config) *httpx.TrustedField { return &c.TrustedField }),
+		{"via", "[NAME]", "our name in Via, which has to be unlike that of others on the way; no via: none is added", true, (*call).via},
+	}
+}
+
+var (
+	clientFromWords   = []string{proxy.FromPeer: "peer", proxy.FromHeader: "header"}
+	trustedFieldWords = []string{httpx.TrustForwardedFor: "x-forwarded-for", httpx.TrustForwarded: "forwarded", httpx.TrustRealIP: "x-real-ip"}
+)
+
+// oneOf is one of some words, by their numbers.
+func oneOf[T ~int](name, help string, words []string, field func(*proxy.Config) *T) *command {
+	return &command{name, "[" + strings.Join(words, "|") + "]", help, false, func(c *call) error {
+		f := field(&c.Config)
+		if len(c.words) > 0 {
+			n := slices.Index(words, strings.ToLower(c.words[0]))
+			if n < 0 {
+				return fmt.Errorf("%s: unknown word %q; expected %s", name, c.words[0], strings.Join(words, " or "))
+			}
+			*f = T(n)
+		}
+		c.printf("%s\n", words[*f])
+		return nil
+	}}
+}
+
+func (c *call) requestID() error {
+	return c.name(&c.RequestID, httpx.IsFreeName, "no name of a field that could hold an id; expected one without a meaning of its own, as X-Request-ID")
+}
+
+func (c *call) via() error {
+	return c.name(&c.Via, httpx.IsPseudonym, "no name for Via; expected a word of letters, digits and hyphens, or a host with or without a port")
+}
+
+// name sets a field to a word that is good, or to none.
+func (c *call) name(f *string, good func(string) bool, otherwise string) error {
+	switch {
+	case c.no:
+		*f = ""
+	case len(c.words) == 0:
+		if *f != "" {
+			c.printf("%s\n", *f)
+		}
+	case !good(c.words[0]):
+		return fmt.Errorf("%s: %q is %s", c.cmd.name, c.words[0], otherwise)
+	default:
+		*f = c.words[0]
+	}
+	return nil
+}
+
+func (w *writer) forwarding(c *proxy.Config) {
+	w.command("trusted_field", trustedFieldWords[c.TrustedField])
+	w.command("client_from", clientFromWords[c.ClientFrom])
+	w.on("forwarded", c.Forwarded)
+	w.on("real_ip", c.RealIP)
+	w.value("request_id", c.RequestID)
+	w.value("via", c.Via)
+}

@@ -36,6 +36,9 @@ func bad(reason string) *Error { return &Error{Status: 400, Reason: reason} }
 // MaxFields is the largest number of field lines in a head; more are refused with 431.
 const MaxFields = 256
 
+// Answers tells whether the edge answers with a status by itself, and with a page.
+func Answers(status int) bool { return status >= 400 && StatusText(status) != "Error" }
+
 // StatusText returns the reason phrase of a status that the edge itself answers with, "Error" for any other.
 func StatusText(status int) string {
 	switch status {

@@ -8,14 +8,12 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"edgepen/acl"
 	"edgepen/httpx"
 	"edgepen/proxy/limit"
-	"edgepen/proxy/relay"
 	"edgepen/tls"
 )
 
@@ -188,39 +186,6 @@ func (p *Proxy) endDenied() {
 			c.abort()
 		}
 	})
-}
-
-// redirect answers an ACME authority that validates a name (http-01), and sends everybody else to HTTPS.
-func (c *connection) redirect() {
-	validated := false
-	relay.Respond(relay.NewStream(c.client, nil), c.snap.HeadMax, c.snap.HeadTimeout, !c.denied, func(r *httpx.Request, head []byte) []byte {
-		if answer, ok := c.p.acme.answer(string(r.Host(head)), string(r.Path(head))); ok {
-			validated = true
-			return httpx.AppendText(nil, answer, r.IsHead)
-		}
-		if c.denied {
-			return nil
-		}
-		return r.AppendSecure(nil, head, strconv.Itoa(int(c.snap.tlsPort())))
-	})
-	if c.denied && !validated {
-		c.note()
-	}
-}
-
-// plainHTTP answers a client that speaks HTTP where TLS is spoken.
-func (c *connection) plainHTTP() {
-	stream := relay.NewStream(c.client, nil)
-	switch {
-	case c.denied:
-		c.note()
-	case c.snap.PlainHTTP == PlainRedirected:
-		relay.Respond(stream, c.snap.HeadMax, shorter(c.snap.HeadTimeout, c.snap.HandshakeTimeout), true, func(r *httpx.Request, head []byte) []byte {
-			return r.AppendSecure(nil, head, "")
-		})
-	default:
-		stream.Farewell(httpx.AppendErrorPage(nil, 400, "this port speaks HTTPS: use https:// in the address", false))
-	}
 }
 
 // shorter is the shorter of two times of which 0 is for ever.

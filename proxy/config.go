@@ -128,6 +128,7 @@ type Config struct {
 	RealIP       bool               // and in X-Real-IP
 	RequestID    string             // name of a field with an id of each request; empty: there is none
 	Via          string             // our name in Via; empty: none is added
+	ErrorPages   map[int]string     // files that clients are shown with our own answers, by status
 
 	BodyMax      int      // bytes of a request's body; 0: any number
 	RequestsMax  int      // of a client's connection in HTTP/1.1; 0: any number
@@ -254,6 +255,7 @@ func (c *Config) clone() Config {
 	d.Listeners = slices.Clone(c.Listeners)
 	d.Servers = slices.Clone(c.Servers)
 	d.TrustedProxies = slices.Clone(c.TrustedProxies)
+	d.ErrorPages = maps.Clone(c.ErrorPages)
 	d.RemoveFields = slices.Clone(c.RemoveFields)
 	d.ProxyFrom = slices.Clone(c.ProxyFrom)
 	d.GeoIP = slices.Clone(c.GeoIP)

@@ -397,6 +397,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		BodyMax:      int64(c.snap.BodyMax),
 		Requests:     c.snap.RequestsMax,
 		Policy:       c.snap.policies[proto == "https"],
+		Pages:        c.snap.pages,
 		HeadTimeout:  c.snap.HeadTimeout,
 		Idle:         c.snap.Idle(),
 		IdleNow:      func() time.Duration { return c.p.now.Load().exchangeIdle() },

@@ -159,9 +159,7 @@ func (c *connection) answered(stream *relay.Stream) bool {
 		return false
 	}
 	c.eachStream(stream, true, func(_ context.Context, client *relay.Stream) {
-		relay.Respond(client, c.snap.HeadMax, c.snap.HeadTimeout, true, func(r *httpx.Request, _ []byte) []byte {
-			return httpx.AppendErrorPage(nil, status, "", r.IsHead)
-		})
+		relay.Respond(client, c.snap.brief(), func(r *httpx.Request, _ []byte) []byte { return c.snap.answer(status, "", r.IsHead) })
 	})
 	return true
 }

@@ -26,6 +26,7 @@ type snapshot struct {
 	profile    *tls.Profile                   // the same
 	revocation *revoke.Rules                  // what clients' certificates are held against
 	policies   map[bool]*httpx.ResponsePolicy // by whether the client speaks TLS
+	pages      httpx.Pages                    // with our own answers
 	upstream   *upstream.Client               // nil: no TLS to the servers
 	inside     *certs.Set                     // what upstream was made of
 	routes     map[string]*backend.Set        // clients passed on without ending TLS, by name; nil: none
@@ -85,6 +86,7 @@ func (p *Proxy) compile(c Config, old *snapshot, again bool, addresses resolver)
 		old = &snapshot{}
 	}
 	for _, step := range []func() error{
+		func() error { return s.readPages(old) },
 		func() error { return s.openGeo(p, old) },
 		func() error { return s.compileLists(p, running, again) },
 		func() error { return s.loadCertificates(p, old) },

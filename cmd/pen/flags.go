@@ -225,6 +225,14 @@ func (o *options) httpFlags() []flag {
 		o.toggle("", "real-ip", "real_ip", groupHTTP, "tell servers the client in X-Real-IP too"),
 		o.setting("", "request-id", "NAME", "request_id", groupHTTP, "tell servers and clients an id of each request in this field, as X-Request-ID"),
 		o.setting("", "via", "NAME", "via", groupHTTP, "our name in Via, and answer requests that come back with 508"),
+		with("", "error-page", "STATUS=FILE", groupHTTP, "show FILE (.html, .txt, .json) with our own answers of that status; repeat for more", func(v string) error {
+			status, file, ok := strings.Cut(v, "=")
+			if !ok {
+				return fmt.Errorf("%q: expected STATUS=FILE", v)
+			}
+			_, err := o.in.Run("error_page " + control.Quote(status) + " " + control.Quote(file))
+			return err
+		}),
 		o.setting("", "proxy-protocol", "CIDR,…[,optional]", "proxy_protocol", groupListen, "peers that introduce their clients by a PROXY header, which has to come, or may (optional); repeatable"),
 		o.setting("", "proxy-out", "v1|v2", "proxy_out", groupServers, "introduce clients to servers by a PROXY header"),
 		o.toggle("", "no-http2", "no http2", groupHTTP, "do not offer HTTP/2 to clients over TLS"),

@@ -1,7 +1,9 @@
 package control
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,6 +16,7 @@ func forwardingSettings() []*command {
 	return []*command{
 		oneOf("client_from", "whom client_acl is asked about: the peer, or for each request of a trusted proxy its client as well", clientFromWords,
 			func(c *proxy.Config) *proxy.ClientFrom { return &c.ClientFrom }),
+		{"error_page", "[STATUS FILE]", "what clients are shown with answers of our own, .html, .txt or .json; no error_page [STATUS]: the pages that are built in", true, (*call).errorPage},
 		toggle("forwarded", "tell HTTP servers the client in Forwarded (RFC 7239) as well", func(c *proxy.Config) *bool { return &c.Forwarded }),
 		toggle("real_ip", "tell HTTP servers the client in X-Real-IP as well", func(c *proxy.Config) *bool { return &c.RealIP }),
 		{"request_id", "[NAME]", "field in which servers and clients are told an id of each request, as X-Request-ID; no request_id: none", true, (*call).requestID},
@@ -69,7 +72,44 @@ func (c *call) name(f *string, good func(string) bool, otherwise string) error {
 	return nil
 }
 
+// errorPage is "error_page STATUS FILE".
+func (c *call) errorPage() error {
+	if len(c.words) == 0 {
+		if c.no {
+			c.ErrorPages = nil
+			return nil
+		}
+		for _, status := range slices.Sorted(maps.Keys(c.ErrorPages)) {
+			c.printf("%d %s\n", status, c.ErrorPages[status])
+		}
+		return nil
+	}
+	status, err := number(c.words[0], "a status", 400, 599)
+	switch {
+	case err != nil:
+		return fmt.Errorf("error_page: %v", err)
+	case c.no:
+		delete(c.ErrorPages, status)
+		return nil
+	case !httpx.Answers(status):
+		return fmt.Errorf("error_page: there is no answer with status %d but servers' own", status)
+	case len(c.words) == 1:
+		return errors.New("error_page wants a file: " + c.cmd.usage())
+	case proxy.PageType(c.words[1]) == "":
+		return fmt.Errorf("error_page: %s does not say what it is; expected a name that ends in .html, .txt or .json", c.words[1])
+	}
+	if c.ErrorPages == nil {
+		c.ErrorPages = map[int]string{}
+	}
+	c.ErrorPages[status] = c.words[1]
+	return nil
+}
+
 func (w *writer) forwarding(c *proxy.Config) {
+	w.command("no", "error_page")
+	for _, status := range slices.Sorted(maps.Keys(c.ErrorPages)) {
+		w.command("error_page", fmt.Sprint(status), c.ErrorPages[status])
+	}
 	w.command("trusted_field", trustedFieldWords[c.TrustedField])
 	w.command("client_from", clientFromWords[c.ClientFrom])
 	w.on("forwarded", c.Forwarded)

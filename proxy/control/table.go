@@ -27,7 +27,7 @@ func (c *command) usage() string { return strings.TrimSpace(c.name + " " + c.arg
 func (c *command) takes(no bool) int {
 	switch {
 	case no:
-		return map[string]int{"acl": 1, "cert": 1, "key": 1, "crl": 1, "acme": 1, "acme_on_demand": 1, "acme_challenges": 1, "sni_route": 1, "client_deny": 2}[c.name]
+		return map[string]int{"acl": 1, "cert": 1, "key": 1, "crl": 1, "acme": 1, "acme_on_demand": 1, "acme_challenges": 1, "sni_route": 1, "error_page": 1, "client_deny": 2}[c.name]
 	case strings.Contains(c.args, "…"):
 		return math.MaxInt
 	}

@@ -102,6 +102,9 @@ func (r random) settings(c *proxy.Config) {
 	}
 	c.TrustedField, c.ClientFrom = httpx.TrustedField(r.IntN(3)), proxy.ClientFrom(r.IntN(2))
 	c.Forwarded, c.RealIP, c.RequestID, c.Via = r.on(), r.on(), r.word("", "X-Request-ID"), r.word("", "edge-1")
+	if r.on() {
+		c.ErrorPages = map[int]string{503: "/sorry page.html", 429: "slow.txt"}
+	}
 	c.HTTP2, c.HTTP2Streams, c.Reuse = r.on(), 1+r.IntN(999), r.on()
 	c.AbortOnError, c.KeepAlive, c.TCPNoDelay = r.on(), r.on(), r.on()
 	c.Blacklist, c.Tracking, c.ConnectTimeout = r.seconds(0), r.seconds(0), r.seconds(1)

@@ -26,6 +26,8 @@ type HTTPConfig struct {
 	Leaving func() bool
 	// Policy changes the fields of responses; nil: they are forwarded as they are.
 	Policy *httpx.ResponsePolicy
+	// Pages are shown with our own answers.
+	Pages httpx.Pages
 	// Serves reports whether requests for a host, with its port if one is named, belong on this connection: others are answered with 421 (RFC
 	// 9110 section 15.5.20). nil: all do.
 	Serves func(host []byte) bool
@@ -346,7 +348,7 @@ func (x *exchange) refuse(err error) {
 
 // answer is one of our own to the request in hand.
 func (x *exchange) answer(status int, reason string, keep bool) *httpx.Answer {
-	return &httpx.Answer{Status: status, Detail: reason, Fields: x.tag, Head: x.req.IsHead, Keep: keep}
+	return &httpx.Answer{Status: status, Detail: reason, Page: x.Pages[status], Fields: x.tag, Head: x.req.IsHead, Keep: keep}
 }
 
 // badGateway answers for a server that failed.

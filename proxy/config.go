@@ -14,6 +14,7 @@ import (
 	"edgepen/proxy/backend"
 	"edgepen/proxy/health"
 	"edgepen/proxy/limit"
+	"edgepen/proxy/relay"
 	"edgepen/tls"
 	"edgepen/tls/upstream"
 )
@@ -65,6 +66,9 @@ type HSTS struct {
 	Subdomains bool
 	Preload    bool
 }
+
+// Pace is how slowly a client may send or take a body.
+type Pace = relay.Pace
 
 // ClientFrom says whom client_acl is asked about.
 type ClientFrom int
@@ -129,6 +133,10 @@ type Config struct {
 	RequestID    string             // name of a field with an id of each request; empty: there is none
 	Via          string             // our name in Via; empty: none is added
 	ErrorPages   map[int]string     // files that clients are shown with our own answers, by status
+
+	BodyPace       Pace          // of clients that send a request's body
+	ResponsePace   Pace          // of clients that take a response
+	RequestTimeout time.Duration // from a request's head to the end of the response; 0: none
 
 	BodyMax      int      // bytes of a request's body; 0: any number
 	RequestsMax  int      // of a client's connection in HTTP/1.1; 0: any number
@@ -213,6 +221,8 @@ func DefaultConfig() Config {
 		HeadMax:          64 << 10,
 		HeadTimeout:      30 * time.Second,
 		HandshakeTimeout: 10 * time.Second,
+		BodyPace:         Pace{Rate: 128, Grace: time.Minute},
+		ResponsePace:     Pace{Rate: 128, Grace: time.Minute},
 		Resolve:          time.Minute,
 		TarpitACL:        -1,
 		GeoBuiltin:       true,

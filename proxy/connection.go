@@ -391,13 +391,11 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	}
 	config := &relay.HTTPConfig{
 		Forward: httpx.Forward{Client: client, Proto: proto, Port: c.shownPort(),
-			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr), Field: c.snap.TrustedField, Identity: c.identity, Asked: asked, Place: c.place(c.addr),
-			Forwarded: c.snap.Forwarded, RealIP: c.snap.RealIP, Via: c.snap.Via, IDName: c.snap.RequestID},
+			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr), Field: c.snap.TrustedField, Identity: c.identity, Asked: asked, Place: c.place(c.addr)},
 		HeadLimit:    c.snap.HeadMax,
 		BodyMax:      int64(c.snap.BodyMax),
 		Requests:     c.snap.RequestsMax,
 		Policy:       c.snap.policies[proto == "https"],
-		Pages:        c.snap.pages,
 		HeadTimeout:  c.snap.HeadTimeout,
 		Idle:         c.snap.Idle(),
 		IdleNow:      func() time.Duration { return c.p.now.Load().exchangeIdle() },
@@ -418,14 +416,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	if c.proxies {
 		config.Behalf = func(r *httpx.Request, head []byte) (bool, error) { return c.speaksFor(r, head, &config.Forward) }
 	}
-	if c.protocol == h2.Protocol {
-		config.Forward.Version = "2"
-	}
-	if c.snap.Forwarded {
-		if at := localAddr(c.client); at.IsValid() {
-			config.Forward.By = at.Addr().String()
-		}
-	}
+	c.manners(config)
 	if c.denied {
 		config.Forward.Denied = httpx.DeniedField(ReasonWords[c.denial.reason])
 	}
@@ -433,7 +424,6 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		config.Asked = c.record
 	}
 	config.SeenUp, config.SeenDown = c.seen(false)
-	c.forward = &config.Forward
 	return config
 }
 

@@ -21,6 +21,7 @@ func (c *connection) eachStream(stream *relay.Stream, once bool, serve func(ctx 
 		Streams: c.snap.HTTP2Streams,
 		HeadMax: c.snap.HeadMax,
 		Idle:    c.snap.Idle(),
+		Stalled: c.snap.stalled(),
 		Exchange: func(ctx context.Context, client net.Conn) {
 			serve(ctx, relay.NewStream(relay.NewPlainSocket(client), nil))
 			if once {

@@ -242,6 +242,9 @@ func (o *options) httpFlags() []flag {
 		o.setting("", "response-remove", "NAME,…", "response_remove", groupHTTP, "leave fields of servers' responses out, such as Server"),
 		o.setting("", "body-max", "BYTES", "body_max", groupHTTP, "largest request body, 0 any [0]"),
 		o.setting("", "requests-max", "N", "requests_max", groupHTTP, "requests of an HTTP/1.1 client's connection, 0 any number [0]"),
+		o.pace("body-rate", "body_rate", "slowest upload of a request's body, 0 any [128,60]"),
+		o.pace("response-rate", "response_rate", "slowest download of a response, 0 any [128,60]"),
+		o.setting("", "request-timeout", "SECONDS", "request_timeout", groupHTTP, "from a request's head to the end of the response, 0 for ever [0]"),
 		o.setting("", "head-max", "BYTES", "head_max", groupHTTP, "largest request or response head [65536]"),
 		o.setting("", "head-timeout", "SECONDS", "head_timeout", groupHTTP, "how long a request head may take [30]"),
 		o.setting("", "geoip", "FILE", "geoip", groupClients, "database for country, continent and asn entries in access lists; repeat for more"),
@@ -260,6 +263,14 @@ func (o *options) httpFlags() []flag {
 			return err
 		}),
 	}
+}
+
+// pace is a flag about how slow a client may be: bytes a second and, behind a comma, seconds for which less will do.
+func (o *options) pace(long, command, help string) flag {
+	return with("", long, "BYTES[,SECONDS]", groupHTTP, help, func(v string) error {
+		_, err := o.in.Run(command + " " + strings.ReplaceAll(v, ",", " "))
+		return err
+	})
 }
 
 func (o *options) otherFlags() []flag {

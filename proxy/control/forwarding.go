@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"edgepen/httpx"
 	"edgepen/proxy"
@@ -18,6 +19,11 @@ func forwardingSettings() []*command {
 			func(c *proxy.Config) *proxy.ClientFrom { return &c.ClientFrom }),
 		{"error_page", "[STATUS FILE]", "what clients are shown with answers of our own, .html, .txt or .json; no error_page [STATUS]: the pages that are built in", true, (*call).errorPage},
 		toggle("forwarded", "tell HTTP servers the client in Forwarded (RFC 7239) as well", func(c *proxy.Config) *bool { return &c.Forwarded }),
+		pace("body_rate", "slowest upload of a request's body in bytes a second, 0 any, and how long it may be slower", func(c *proxy.Config) *proxy.Pace { return &c.BodyPace }),
+		pace("response_rate", "slowest download of a response by a client in bytes a second, 0 any, and how long it may be slower",
+			func(c *proxy.Config) *proxy.Pace { return &c.ResponsePace }),
+		setting("request_timeout", "how long a request may take, from its head to the end of the response, 0 for ever", 0,
+			func(c *proxy.Config) *time.Duration { return &c.RequestTimeout }),
 		toggle("real_ip", "tell HTTP servers the client in X-Real-IP as well", func(c *proxy.Config) *bool { return &c.RealIP }),
 		{"request_id", "[NAME]", "field in which servers and clients are told an id of each request, as X-Request-ID; no request_id: none", true, (*call).requestID},
 		oneOf("trusted_field", "the field in which trusted proxies tell their clients", trustedFieldWords,
@@ -43,6 +49,30 @@ func oneOf[T ~int](name, help string, words []string, field func(*proxy.Config) 
 			*f = T(n)
 		}
 		c.printf("%s\n", words[*f])
+		return nil
+	}}
+}
+
+// pace is a rate, and a time for which less will do.
+func pace(name, help string, field func(*proxy.Config) *proxy.Pace) *command {
+	return &command{name, "[BYTES [SECONDS]]", help, false, func(c *call) error {
+		p := *field(&c.Config)
+		if len(c.words) > 0 {
+			n, err := number(c.words[0], "bytes a second", 0, 1<<30)
+			if err != nil {
+				return fmt.Errorf("%s: %v", name, err)
+			}
+			p.Rate = n
+		}
+		if len(c.words) > 1 {
+			d, err := seconds(c.words[1], 1)
+			if err != nil {
+				return fmt.Errorf("%s: %v", name, err)
+			}
+			p.Grace = d
+		}
+		*field(&c.Config) = p
+		c.printf("%d %d\n", p.Rate, inSeconds(p.Grace))
 		return nil
 	}}
 }
@@ -116,4 +146,7 @@ func (w *writer) forwarding(c *proxy.Config) {
 	w.on("real_ip", c.RealIP)
 	w.value("request_id", c.RequestID)
 	w.value("via", c.Via)
+	w.command("body_rate", fmt.Sprint(c.BodyPace.Rate), fmt.Sprint(inSeconds(c.BodyPace.Grace)))
+	w.command("response_rate", fmt.Sprint(c.ResponsePace.Rate), fmt.Sprint(inSeconds(c.ResponsePace.Grace)))
+	w.time("request_timeout", c.RequestTimeout)
 }

@@ -105,6 +105,8 @@ func (r random) settings(c *proxy.Config) {
 	if r.on() {
 		c.ErrorPages = map[int]string{503: "/sorry page.html", 429: "slow.txt"}
 	}
+	c.BodyPace, c.ResponsePace = proxy.Pace{Rate: r.IntN(9), Grace: r.seconds(1)}, proxy.Pace{Rate: r.IntN(9), Grace: r.seconds(1)}
+	c.RequestTimeout = r.seconds(0)
 	c.HTTP2, c.HTTP2Streams, c.Reuse = r.on(), 1+r.IntN(999), r.on()
 	c.AbortOnError, c.KeepAlive, c.TCPNoDelay = r.on(), r.on(), r.on()
 	c.Blacklist, c.Tracking, c.ConnectTimeout = r.seconds(0), r.seconds(0), r.seconds(1)

@@ -22,6 +22,7 @@ type Config struct {
 	Streams int           // requests that a client may have under way at once
 	HeadMax int           // bytes of a request's head
 	Idle    time.Duration // without a request
+	Stalled time.Duration // with something to be written, and a client that takes none of it: nothing else could end its streams then
 	// Exchange reads one request from client and answers it. It is called for several streams at once, and ctx ends when the client has given
 	// its request up or is gone.
 	Exchange func(ctx context.Context, client net.Conn)
@@ -40,9 +41,10 @@ func Serve(ctx context.Context, conn net.Conn, c Config) {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true) // TLS, if there is any, is below conn
 	server := &http.Server{
-		Handler:        &session{Config: c, conn: conn},
-		Protocols:      protocols,
-		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: c.Streams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow},
+		Handler:   &session{Config: c, conn: conn},
+		Protocols: protocols,
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: c.Streams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow,
+			WriteByteTimeout: c.Stalled},
 		MaxHeaderBytes: c.HeadMax,
 		IdleTimeout:    c.Idle,
 		ErrorLog:       log.New(io.Discard, "", 0),

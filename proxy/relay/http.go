@@ -17,6 +17,9 @@ type HTTPConfig struct {
 	Requests    int           // after so many the client's connection ends; 0: never
 	HeadTimeout time.Duration // for a whole request head, from its first byte on; for the first one, from now on
 	Idle        time.Duration // between requests, and for each read and write within one
+	Request     time.Duration // for a whole exchange, from the request's head to the response's end; not for a tunnel that it opens
+	Upload      Pace          // of a client that sends a request's body
+	Download    Pace          // of a client that takes a response
 	// IdleNow is asked for Idle before each request; nil: it stays as it is.
 	IdleNow func() time.Duration
 
@@ -64,7 +67,7 @@ const lingerTime = 2 * time.Second
 // HTTP relays requests and responses until the client leaves or one of the two asks to close. A server is connected
 // to for the first good request, and again where it has closed in between. All streams are closed when it returns.
 func HTTP(client *Stream, c *HTTPConfig) {
-	x := exchange{HTTPConfig: c, client: client}
+	x := exchange{HTTPConfig: c, client: client, download: pace{Pace: c.Download}}
 	for x.one() {
 	}
 	if x.settled {
@@ -98,8 +101,10 @@ type exchange struct {
 	keep     bool      // the client's connection stays open after this response
 	settled  bool      // nothing is under way on the server's connection
 	bound    bool      // the server's connection knows its client (RFC 4559): it is for nobody else
-	tag      []byte    // the request's id as a field line for the client; empty: there is none
-	random   [16]byte  // of an id that is made
+	by       time.Time // when the exchange is to be over; the zero time: whenever
+	download pace
+	tag      []byte   // the request's id as a field line for the client; empty: there is none
+	random   [16]byte // of an id that is made
 }
 
 // one is the way of a request: read, forwarded, answered. It reports whether another may follow.
@@ -182,27 +187,6 @@ func (x *exchange) represents() error {
 	return err
 }
 
-// decline refuses one request of a connection whose others may be another client's, and reports whether they may follow.
-func (x *exchange) decline(err error) bool {
-	var he *httpx.Error
-	if !errors.As(err, &he) || !x.req.KeepAlive || x.req.Minor == 0 || !x.req.Body.Done() || x.last() {
-		x.refuse(err)
-		return false
-	}
-	x.Refused(he.Status, err)
-	x.served++
-	x.in.drop(x.in.head)
-	x.out.reset()
-	x.out.b = x.answer(he.Status, he.Reason, true).Append(x.out.b)
-	x.client.sock.expectWrite(time.Now(), x.Idle)
-	return x.client.write(x.out.b) == nil
-}
-
-// last reports whether the connection is to end with the request in hand.
-func (x *exchange) last() bool {
-	return x.Leaving != nil && x.Leaving() || x.Requests > 0 && x.served+1 >= x.Requests
-}
-
 // untilOrForever turns a moment into the time left, at least a nanosecond; 0 where there is no limit.
 func untilOrForever(now, by time.Time, limit time.Duration) time.Duration {
 	if limit <= 0 {
@@ -236,6 +220,9 @@ func (x *exchange) awaitRequest() bool {
 // forwardRequest sends the head and what has come of the body to a server, and leaves the rest to an upload.
 func (x *exchange) forwardRequest() bool {
 	x.settled = false
+	if x.by = (time.Time{}); x.Request > 0 {
+		x.by = time.Now().Add(x.Request)
+	}
 	if x.BodyMax > 0 {
 		if err := x.req.Body.Limit(x.BodyMax); err != nil {
 			x.refuse(err)
@@ -269,7 +256,8 @@ func (x *exchange) forwardRequest() bool {
 
 // send writes the request in hand to the server.
 func (x *exchange) send() error {
-	x.server.sock.expectWrite(time.Now(), x.Idle)
+	now := time.Now()
+	x.server.sock.expectWrite(now, within(now, x.by, x.Idle))
 	if x.SeenUp != nil {
 		x.SeenUp(x.out.b)
 	}
@@ -346,13 +334,9 @@ func (x *exchange) refuse(err error) {
 	x.client.Farewell(x.answer(status, reason, false).Append(nil))
 }
 
-// answer is one of our own to the request in hand.
-func (x *exchange) answer(status int, reason string, keep bool) *httpx.Answer {
-	return &httpx.Answer{Status: status, Detail: reason, Page: x.Pages[status], Fields: x.tag, Head: x.req.IsHead, Keep: keep}
-}
-
 // badGateway answers for a server that failed.
 func (x *exchange) badGateway(cause error) {
+	unfinished := x.upload != nil && !x.upload.complete.Load()
 	if err := x.endUpload(); err != nil {
 		cause = err
 	}
@@ -360,6 +344,8 @@ func (x *exchange) badGateway(cause error) {
 	switch {
 	case errors.As(cause, &he): // the request's own body was wrong
 		x.refuse(he)
+	case isTimeout(cause) && unfinished: // the time for the whole exchange is over: bodies have one of their own besides
+		x.refuse(&httpx.Error{Status: 408, Reason: "the request took too long"})
 	case isTimeout(cause):
 		x.refuse(&httpx.Error{Status: 504, Reason: "the server took too long to answer"})
 	case isGone(cause), cause == io.EOF:

@@ -70,7 +70,8 @@ func (x *exchange) responseHead() bool {
 // counted from the end of the request.
 func (x *exchange) fetch() error {
 	for wait := x.Idle; ; {
-		x.server.sock.expectRead(time.Now(), wait)
+		now := time.Now()
+		x.server.sock.expectRead(now, within(now, x.by, wait))
 		var err error
 		if x.back.pending() {
 			err = x.back.more(x.server)
@@ -80,7 +81,7 @@ func (x *exchange) fetch() error {
 		if !isTimeout(err) {
 			return err
 		}
-		if wait = x.uploadGrace(); wait <= 0 {
+		if wait = x.uploadGrace(); wait <= 0 || !x.by.IsZero() && !time.Now().Before(x.by) {
 			return err
 		}
 	}
@@ -166,13 +167,17 @@ func (x *exchange) reply() bool {
 	if len(x.out.b) == 0 {
 		return true
 	}
-	x.client.sock.expectWrite(time.Now(), x.Idle)
+	now := time.Now()
+	x.client.sock.expectWrite(now, within(now, x.by, x.download.patience(len(x.out.b), x.Idle)))
 	if x.SeenDown != nil {
 		x.SeenDown(x.out.b)
 	}
 	if err := x.client.write(x.out.b); err != nil {
 		x.abandon()
 		return false
+	}
+	if x.download.Rate > 0 {
+		x.download.waited(time.Since(now), len(x.out.b))
 	}
 	x.Meter.Down(int64(len(x.out.b)))
 	return true

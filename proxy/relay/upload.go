@@ -15,6 +15,8 @@ type upload struct {
 	in             *store
 	body           *httpx.Body
 	idle           time.Duration
+	pace           pace
+	by             time.Time // the zero time: whenever
 	meter          Meter
 	seen           func([]byte)
 
@@ -31,7 +33,7 @@ var (
 )
 
 func (x *exchange) startUpload() {
-	u := &upload{client: x.client, server: x.server, in: &x.in, body: &x.req.Body, idle: x.Idle, meter: x.Meter, seen: x.SeenUp,
+	u := &upload{client: x.client, server: x.server, in: &x.in, body: &x.req.Body, idle: x.Idle, pace: pace{Pace: x.Upload}, by: x.by, meter: x.Meter, seen: x.SeenUp,
 		done: make(chan struct{})}
 	x.upload = u
 	go u.run()
@@ -67,7 +69,8 @@ func (u *upload) chunk() error {
 	}
 	part := u.in.b[:out]
 	u.in.drop(taken) // also where the write fails: what is left in the store is where the next request begins
-	u.server.sock.expectWrite(time.Now(), u.idle)
+	now := time.Now()
+	u.server.sock.expectWrite(now, within(now, u.by, u.idle))
 	if u.seen != nil {
 		u.seen(part)
 	}
@@ -80,7 +83,8 @@ func (u *upload) chunk() error {
 
 // more reads from the client; that it stops within a body is an error.
 func (u *upload) more() error {
-	u.client.sock.expectRead(time.Now(), u.idle)
+	now, held := time.Now(), len(u.in.b)
+	u.client.sock.expectRead(now, within(now, u.by, u.pace.patience(1, u.idle)))
 	if u.stopping.Load() {
 		return errStopped
 	}
@@ -92,6 +96,9 @@ func (u *upload) more() error {
 	}
 	switch {
 	case err == nil:
+		if u.pace.Rate > 0 {
+			u.pace.waited(time.Since(now), len(u.in.b)-held)
+		}
 		return nil
 	case u.stopping.Load():
 		return errStopped

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -91,6 +92,11 @@ func FuzzRequest(f *testing.F) {
 		compareRequest(t, &r, b, same)
 		if got, want := ourSet(&r.head, b), fieldSet(same.Header, "Cache-Control", "Pragma"); !slices.Equal(got, want) {
 			t.Errorf("%q: fields %q, net/http says %q", b[:n], got, want)
+		}
+		r.Passed(b, "edge")
+		r.ID(b, "X-Request-ID")
+		for field := range TrustRealIP + 1 {
+			r.Whence(b, field, func(netip.Addr) bool { return trusted }) //nolint:errcheck // that it returns is what is tested
 		}
 		fwd := Forward{Client: "192.0.2.1", Proto: "https", Port: "443", Trusted: trusted}
 		server := checkForwarded(t, &r, b, &fwd)

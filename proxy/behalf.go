@@ -44,6 +44,7 @@ func (c *connection) speaksFor(r *httpx.Request, head []byte, forward *httpx.For
 		return false, &httpx.Error{Status: 429, Reason: "too many requests"}
 	}
 	c.behalf, c.shown = client, client.String()
+	c.standFor(client)
 	c.known = c.p.clients.Visit(client, time.Now(), c.snap.Tracking)
 	forward.Place = c.place(client)
 	return move || c.server != nil && c.p.now.Load().set.DependsOnClient(c.known.Last(), c.server), nil

@@ -24,7 +24,7 @@ import (
 // loadCertificates reads what has changed of the certificates and makes the profile of the handshakes to come.
 func (s *snapshot) loadCertificates(p *Proxy, old *snapshot) error {
 	if !s.hasTLS() {
-		return nil
+		return s.TLS.Check()
 	}
 	options := s.tlsOptions()
 	if old.profile != nil && s.Certificates.Equal(old.Certificates) && options == old.tlsOptions() && s.ECHName == old.ECHName &&

@@ -13,8 +13,11 @@ import (
 
 // check finds what cannot be run, before anything is opened.
 func (c *Config) check() error {
-	if (c.UDP || c.DSRInterface != "") && (len(c.ProxyFrom) > 0 || c.ProxyOut > 0) {
-		return errors.New("PROXY headers (--proxy-protocol, --proxy-out) are for connections: they go with neither UDP (-U) nor direct server return (dsr_if)")
+	if c.DSRInterface != "" && (len(c.ProxyFrom) > 0 || c.ProxyOut > 0) {
+		return errors.New("PROXY headers (--proxy-protocol, --proxy-out) do not go with direct server return (dsr_if), which passes frames on as they are")
+	}
+	if c.UDP && c.ProxyOut == 1 {
+		return errors.New("PROXY headers of version 1 (--proxy-out v1) are for connections: with UDP (-U) they have to be of version 2")
 	}
 	if (c.UDP || c.DSRInterface != "") && c.Health.Kind != health.Off {
 		return errors.New("health checks (health_check) make connections to the servers: they go with neither UDP (-U) nor direct server return (dsr_if)")

@@ -78,11 +78,20 @@ const (
 	FromHeader                   // also, for each request of a trusted proxy, the client that it tells in TrustedField
 )
 
-// ProxySource is peers whose PROXY headers are believed.
+// ProxySource is what becomes of the PROXY headers of some peers.
 type ProxySource struct {
-	Peers    netip.Prefix
-	Optional bool // a connection may begin without one
+	Peers netip.Prefix
+	Rule  ProxyRule
 }
+
+// ProxyRule is a rule for PROXY headers. Where there is none, what a peer sends is taken as it comes.
+type ProxyRule int
+
+const (
+	ProxyRequired ProxyRule = iota // a connection begins with a header, which is believed
+	ProxyOptional                  // it may begin with one
+	ProxyRefused                   // it must not
+)
 
 // Route is clients that are passed on without ending TLS, by the name they ask for.
 type Route struct {
@@ -143,7 +152,7 @@ type Config struct {
 	HSTS         HSTS     // what browsers are told about TLS
 	RemoveFields []string // of responses
 
-	ProxyFrom []ProxySource // peers that say who their client is by the PROXY protocol; the first that fits counts
+	ProxyFrom []ProxySource // peers that say who their client is by the PROXY protocol, or must not; the first that fits counts
 	ProxyOut  int           // version of the PROXY header that servers are sent; 0: none
 
 	Certificates     certs.Source

@@ -43,6 +43,7 @@ type connection struct {
 	protocol    string                              // agreed on by ALPN; "" is none
 	routed      *backend.Set                        // where the connection is passed on to without ending TLS; nil: it is not
 	said        proxyproto.Header                   // by a PROXY header
+	speaksAs    atomic.Pointer[netip.Addr]          // whose connection it is, for those who look at it from outside; nil: its peer's
 	secured     tls.Info                            // of the handshake, where servers are to be told
 	proxies     bool                                // under HTTP: a trusted proxy, which speaks for clients of its own
 	behalf      netip.Addr                          // whose requests they are: addr, or what a trusted proxy says

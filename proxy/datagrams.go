@@ -50,7 +50,7 @@ func (p *Proxy) openDatagrams(l Listener, c *Config) (*listener, error) {
 func (l *listener) serveDatagrams() {
 	pc := l.packets
 	l.packets = nil
-	flows, err := udp.Serve(pc, datagrams{l.p}, l.p.now.Load().flowConfig(l.p))
+	flows, err := udp.Serve(pc, datagrams{l.p}, l.p.now.Load().flowConfig(l))
 	if err != nil {
 		l.p.log.Error("datagrams cannot be served", "listener", l.Address, "why", err)
 		return
@@ -71,9 +71,15 @@ func (l *listener) closeDatagrams() {
 }
 
 // flowConfig is what the flows of a listener go by.
-func (s *snapshot) flowConfig(p *Proxy) udp.Config {
+func (s *snapshot) flowConfig(l *listener) udp.Config {
+	p := l.p
 	c := udp.Config{FlowsMax: s.ConnMax, Idle: s.Idle(), Unanswered: s.UDPUnanswered,
 		Trouble: func(err error) { p.log.Error("datagrams", "why", err) }}
+	if len(s.ProxyFrom) > 0 {
+		c.Strip = func(sender netip.AddrPort, datagram []byte) (int, netip.AddrPort, bool) {
+			return l.strip(s, sender, datagram)
+		}
+	}
 	if s.Source.IsValid() || s.Transparent {
 		c.Prepare = func(fd uintptr, client netip.AddrPort, _ *backend.Server) error {
 			return s.dialFrom(client.Addr()).bind(int(fd))
@@ -110,16 +116,20 @@ func (p *Proxy) tap(s *snapshot, client netip.AddrPort, srv *backend.Server, up 
 type datagrams struct{ p *Proxy }
 
 // Choose finds a server for a flow by the same rules as for a connection.
-func (d datagrams) Choose(client netip.AddrPort) (udp.Route, bool) {
-	snap, now := d.p.now.Load(), time.Now()
+func (d datagrams) Choose(o *udp.Origin) (udp.Route, bool) {
+	snap, now, client := d.p.now.Load(), time.Now(), o.Client
 	ticket, verdict := d.p.limits.Enter(client.Addr(), now)
 	ticket.Leave() // of flows only the rate is limited: how many there are is conn_max's matter
 	if verdict.Reason == limit.TooFast {
 		d.p.refused(snap, client.Addr(), deniedByLimit(verdict), CloseIt)
 		return udp.Route{}, false
 	}
-	denied, heard := d.deny(snap, client.Addr())
+	denied, why, heard := d.deny(snap, client.Addr())
 	if denied && !heard {
+		return udp.Route{}, false
+	}
+	if err := d.introduce(snap, o, why); err != nil {
+		d.p.log.Error("a client of datagrams cannot be introduced", "client", ShowAddr(client.Addr()), "why", err)
 		return udp.Route{}, false
 	}
 	known := d.p.clients.Visit(client.Addr(), now, snap.Tracking)
@@ -138,12 +148,12 @@ func (d datagrams) Choose(client netip.AddrPort) (udp.Route, bool) {
 	return udp.Route{}, false
 }
 
-// deny asks client_acl about a client. One that is denied meets the abuse server or is not heard: nothing else can be done to who sends
-// datagrams.
-func (d datagrams) deny(s *snapshot, client netip.Addr) (denied, heard bool) {
+// deny asks client_acl about a client. One that is denied, for which there is a word, meets the abuse server or is not heard: nothing else can be
+// done to who sends datagrams.
+func (d datagrams) deny(s *snapshot, client netip.Addr) (denied bool, word string, heard bool) {
 	v := s.lists[s.ClientACL].Judge(&acl.Client{Addr: client}, acl.Certificate)
 	if v.Permit {
-		return false, true
+		return false, "", true
 	}
 	why := s.denialBy(s.ClientACL, v)
 	action := s.action(why.reason)
@@ -151,7 +161,7 @@ func (d datagrams) deny(s *snapshot, client netip.Addr) (denied, heard bool) {
 		action = CloseIt
 	}
 	d.p.refused(s, client, why, action)
-	return true, action == Abused
+	return true, ReasonWords[why.reason], action == Abused
 }
 
 // Failed blacklists a server, unless it is the last one that is left: the original never blacklists for UDP, and a server that

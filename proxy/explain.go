@@ -259,17 +259,24 @@ func (e *explanation) forwarded() {
 // introductions says whose PROXY headers are believed.
 func (e *explanation) introductions() {
 	for _, source := range e.ProxyFrom {
-		if source.Peers.Bits() == 0 {
+		if source.Peers.Bits() == 0 && source.Rule != ProxyRefused {
 			e.warn("every peer may send a PROXY header (%s): anybody can forge an address", source.Peers)
 		}
-		if source.Optional {
-			e.say("PROXY headers: believed from %s, which may connect without one", source.Peers)
-		} else {
+		switch source.Rule {
+		case ProxyRequired:
 			e.say("PROXY headers: believed from %s, and demanded", source.Peers)
+		case ProxyOptional:
+			e.say("PROXY headers: believed from %s, which may connect without one", source.Peers)
+		case ProxyRefused:
+			e.say("PROXY headers: refused from %s", source.Peers)
 		}
 	}
 	if e.ProxyOut > 0 {
-		e.say("PROXY headers: servers are sent one of version %d with each connection", e.ProxyOut)
+		with := "connection"
+		if e.UDP {
+			with = "datagram"
+		}
+		e.say("PROXY headers: servers are sent one of version %d with each %s", e.ProxyOut, with)
 	}
 }
 

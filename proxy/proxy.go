@@ -238,7 +238,7 @@ func (p *Proxy) publish(s *snapshot) {
 	}
 	for _, l := range p.listeners {
 		if l.flows != nil {
-			l.flows.Reconfigure(s.flowConfig(p))
+			l.flows.Reconfigure(s.flowConfig(l))
 		}
 	}
 	p.clients.Grow(s.ClientsMax)

@@ -68,6 +68,7 @@ func (c *connection) passOn(r *tls.Routed) {
 	c.behalf = c.addr
 	c.known = c.p.clients.Visit(c.addr, time.Now(), c.snap.Tracking)
 	c.routed = c.snap.route(r.ServerName)
+	c.asker.who.Name = r.ServerName // whether or not a list has asked for it
 	server, err := c.connect(false)
 	if err != nil {
 		c.p.log.Info("client turned away", "client", c.shown, "name", r.ServerName, "why", err)

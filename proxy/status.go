@@ -134,6 +134,9 @@ func (d *Draft) Connection(n int) (ConnStatus, bool) {
 func (c *connection) status() ConnStatus {
 	st := ConnStatus{State: 1, DownFD: c.client.FD(), UpFD: -1}
 	addr, _, _ := peer(c.client.RemoteAddr())
+	if client := c.speaksAs.Load(); client != nil {
+		addr = *client
+	}
 	st.Client = max(c.p.clients.Index(addr), 0)
 	if u := c.serverEnd.Load(); u != nil {
 		st.State, st.UpFD, st.Server = 2, u.sock.FD(), max(u.server.Index, 0)

@@ -55,6 +55,12 @@ type Material struct {
 	Validation func(name string) *stdtls.Certificate
 }
 
+// Check reports what is wrong with options also where no TLS is spoken as yet, and so no profile made.
+func (o Options) Check() error {
+	_, err := policy.Compile(o.Policy)
+	return err
+}
+
 // Profile is how handshakes are done from one configuration on. It is
 // immutable; any number of handshakes share it.
 type Profile struct {

@@ -14,15 +14,18 @@ import (
 const demoAddress = "127.0.0.1:8443"
 
 // runDemo starts two plain HTTP servers on loopback and an HTTPS front before them, and says how to do the same by hand.
-// What else stands on the command line goes to the front.
-func runDemo(args []string, stdout, stderr io.Writer) error {
+// What flags there are besides go to the front.
+func runDemo(args, operands []string, stdout, stderr io.Writer) error {
+	if len(operands) > 0 {
+		return usageError{fmt.Errorf("--demo brings its own listener and servers; unexpected word %q", operands[0])}
+	}
 	front, note, err := freeAddress(demoAddress)
 	if err != nil {
 		return err
 	}
 	command := []string{"-f", "-r", "-H", "--self-signed"}
 	for _, a := range args {
-		if a != "--demo" {
+		if a != "--demo" && a != "--dem" && a != "--" {
 			command = append(command, a)
 		}
 	}

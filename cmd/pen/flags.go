@@ -88,9 +88,9 @@ func (o *options) serverFlags() []flag {
 
 func (o *options) limitFlags() []flag {
 	return []flag{
-		o.count("x", "conn-max", groupLimits, "simultaneous connections [500]", 1, func(c *proxy.Config) *int { return &c.ConnMax }),
-		o.count("c", "clients-max", groupLimits, "size of the client table [2048]", 1, func(c *proxy.Config) *int { return &c.ClientsMax }),
-		o.count("q", "backlog", groupLimits, "connections that may wait to be accepted, at least 50 [500]", 50, func(c *proxy.Config) *int { return &c.Backlog }),
+		o.count("x", "conn-max", groupLimits, "simultaneous connections [500]", 1, 1, func(c *proxy.Config) *int { return &c.ConnMax }),
+		o.count("c", "clients-max", groupLimits, "size of the client table [2048]", 1, 1, func(c *proxy.Config) *int { return &c.ClientsMax }),
+		o.count("q", "backlog", groupLimits, "connections that may wait to be accepted, at least 50 [500]", 0, 50, func(c *proxy.Config) *int { return &c.Backlog }),
 		o.setting("b", "blacklist", "SECONDS", "blacklist", groupLimits, "how long a failed server is left alone [30]"),
 		o.setting("T", "tracking", "SECONDS", "tracking", groupLimits, "how long a client is remembered, 0 for ever [0]"),
 		o.setting("t", "timeout", "SECONDS", "timeout", groupLimits, "connect time-out [5]"),
@@ -233,8 +233,8 @@ func (o *options) httpFlags() []flag {
 			_, err := o.in.Run("error_page " + control.Quote(status) + " " + control.Quote(file))
 			return err
 		}),
-		o.setting("", "proxy-protocol", "CIDR,…[,optional]", "proxy_protocol", groupListen, "peers that introduce their clients by a PROXY header, which has to come, or may (optional); repeatable"),
-		o.setting("", "proxy-out", "v1|v2", "proxy_out", groupServers, "introduce clients to servers by a PROXY header"),
+		o.setting("", "proxy-protocol", "CIDR,…[,optional|,refused]", "proxy_protocol", groupListen, "peers that introduce their clients by a PROXY header, which has to come, may (optional), or must not (refused); repeatable"),
+		o.setting("", "proxy-out", "v1|v2", "proxy_out", groupServers, "introduce clients to servers by a PROXY header, of datagrams by one of v2 before each"),
 		o.toggle("", "no-http2", "no http2", groupHTTP, "do not offer HTTP/2 to clients over TLS"),
 		o.setting("", "http2-streams", "N", "http2_streams", groupHTTP, "requests that a client of HTTP/2 may have under way at once [100]"),
 		o.toggle("", "no-http-reuse", "no http_reuse", groupHTTP, "use a connection to a server for one client only"),

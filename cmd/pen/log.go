@@ -33,9 +33,13 @@ func newLog(out io.Writer) (*logHandler, *slog.LevelVar) {
 	return &logHandler{level: level, to: &logTarget{out: out}}, level
 }
 
-// useSyslog sends what comes from now on to the system's log.
-func (h *logHandler) useSyslog() error {
-	w, err := syslog.New(syslog.LOG_USER|syslog.LOG_DEBUG, "pen")
+// useSyslog sends what comes from now on to the system's log, or where a socket is named, to that.
+func (h *logHandler) useSyslog(socket string) error {
+	network := "unixgram"
+	if socket == "" {
+		network = "" // the socket that the system has
+	}
+	w, err := syslog.Dial(network, socket, syslog.LOG_USER|syslog.LOG_DEBUG, "pen")
 	if err != nil {
 		return fmt.Errorf("no system log: %v", err)
 	}

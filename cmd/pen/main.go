@@ -76,7 +76,7 @@ func start(args []string, stdout, stderr io.Writer) error {
 		fmt.Fprintln(stderr, "pen: -i is for Windows only")
 		return nil
 	case o.demo:
-		return runDemo(args, stdout, stderr)
+		return runDemo(args, operands, stdout, stderr)
 	}
 	if err := o.loadConfig(); err != nil {
 		return err

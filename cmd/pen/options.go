@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"strconv"
 	"strings"
 
@@ -85,12 +86,15 @@ func (o *options) edit(letters, long, arg, group, help string, change func(c *pr
 	})
 }
 
-// count is a flag whose value is a number; what is below min becomes min, as the original does.
-func (o *options) count(letters, long, group, help string, min int, field func(*proxy.Config) *int) flag {
+// count is a flag whose value is a number from low on; what is below min becomes min, as the original does.
+func (o *options) count(letters, long, group, help string, low, min int, field func(*proxy.Config) *int) flag {
 	return o.edit(letters, long, "N", group, help, func(c *proxy.Config, v string) error {
 		n, err := strconv.Atoi(v)
-		if err != nil || n > 1<<31-1 {
-			return fmt.Errorf("%q is no number; expected one from %d on", v, min)
+		if err != nil && !errors.Is(err, strconv.ErrRange) {
+			return fmt.Errorf("%q is no number; expected one from %d to %d", v, low, math.MaxInt32)
+		}
+		if err != nil || n < low || n > math.MaxInt32 {
+			return fmt.Errorf("%s is out of range; expected a number from %d to %d", v, low, math.MaxInt32)
 		}
 		*field(c) = max(n, min)
 		return nil

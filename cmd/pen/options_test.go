@@ -71,7 +71,7 @@ func TestOperands(t *testing.T) {
 }
 
 func TestFlagsSetTheConfiguration(t *testing.T) {
-	c, out, err := prepare("-rhWsHXaddb", "31", "-T7", "-t9", "-c10", "-x", "0", "-q1", "-E", "c.pem", "-Kk.pem", "-G", "ca", "-A", "dir", "-RZ", "-Ltls1.3",
+	c, out, err := prepare("-rhWsHXaddb", "31", "-T7", "-t9", "-c10", "-x", "1", "-q1", "-E", "c.pem", "-Kk.pem", "-G", "ca", "-A", "dir", "-RZ", "-Ltls1.3",
 		"--prio", "--idle-timeout=3", "--trusted-proxies", "10.0.0.0/8,::1", "--head-max=2048", "--head-timeout", "4", "--handshake-timeout=6",
 		"-N", "-P", "-D", "-m0", "-S", "3", "80")
 	if err != nil {
@@ -107,6 +107,9 @@ func TestRun(t *testing.T) {
 		{"--version", exitOK, "edgepen", ""},
 		{"-i service", exitOK, "", "pen: -i is for Windows only"},
 		{"-Y 80 a", exitUsage, "", "pen: unknown flag -Y\nusage: pen"},
+		{"-x 0 80", exitUsage, "", "pen: -x: 0 is out of range; expected a number from 1 to 2147483647\nusage: pen"},
+		{"-c 99999999999999999999 80", exitUsage, "", "pen: -c: 99999999999999999999 is out of range"},
+		{"--demo 80", exitUsage, "", "pen: --demo brings its own listener and servers; unexpected word \"80\""},
 		{"-x", exitUsage, "", "pen: -x wants a value: -x N\nusage: pen"},
 		{"-x ten 80 a", exitUsage, "", `pen: -x: "ten" is no number`},
 		{"-t 0 80 a", exitUsage, "", "pen: -t: timeout: 0 is out of range"},

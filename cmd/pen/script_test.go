@@ -73,6 +73,8 @@ func condition(name string) (bool, error) {
 		return os.Geteuid() == 0, nil
 	case "netns": // not even root may have networks of its own in every container
 		return exec.Command("unshare", "-n", "true").Run() == nil, nil
+	case "mounts": // nor mounts that nobody else sees
+		return exec.Command("unshare", "-m", "mount", "--bind", "/tmp", "/tmp").Run() == nil, nil
 	}
 	return false, fmt.Errorf("unknown condition %q", name)
 }

@@ -105,7 +105,7 @@ func (o *options) ready(handler *logHandler) error {
 	if !daemon.IsChild() {
 		return nil
 	}
-	if err := handler.useSyslog(); err != nil {
+	if err := handler.useSyslog(""); err != nil {
 		fmt.Fprintf(o.stderr, "pen: %v: messages are lost from now on; -f shows them\n", err)
 	}
 	return daemon.Ready()

@@ -65,7 +65,10 @@ func (i *Interpreter) Run(line string) (string, error) {
 	if err == nil && c.then != nil {
 		err = c.then()
 	}
-	return c.out.String(), err
+	if err != nil { // what was said on the way has not come true
+		return "", err
+	}
+	return c.out.String(), nil
 }
 
 // Load runs the commands of a file, all or none, and returns their replies. An unknown command gets its reply and is
@@ -107,6 +110,9 @@ func (c *call) run(words []string) error {
 		return nil
 	case c.cmd == nil:
 		c.printf("do_cmd: ignoring command starting with '%s'\n", name)
+		return nil
+	case c.no && !c.cmd.no && deaf[name]:
+		c.Warn(fmt.Sprintf("no %s has no effect, as in the original; usage: %s", name, c.cmd.usage()))
 		return nil
 	case c.no && !c.cmd.no:
 		return fmt.Errorf("no %s: %s cannot be switched off; usage: %s", name, name, c.cmd.usage())

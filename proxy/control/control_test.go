@@ -92,7 +92,8 @@ func TestReplies(t *testing.T) {
 		{line: "foo bar", reply: "do_cmd: ignoring command starting with 'foo'\n"},
 		{line: "no foo", err: "no foo: there is no such setting"},
 		{line: "no", err: `"no" wants the setting to switch off`},
-		{line: "no servers", err: "no servers: servers cannot be switched off; usage: servers"},
+		{line: "no servers"}, // as the original does
+		{line: "no drain_timeout", err: "no drain_timeout: drain_timeout cannot be switched off; usage: drain_timeout [SECONDS]"},
 		{line: "tarpit_acl", reply: "tarpit_acl = -1"},
 		{line: "tarpit_acl 3", reply: "tarpit_acl = 3"},
 		{line: "tarpit_acl 256", err: "tarpit_acl: 256 is out of range"},

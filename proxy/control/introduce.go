@@ -1,14 +1,17 @@
 package control
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"edgepen/proxy"
 )
 
-// proxyProtocol is "proxy_protocol CIDR… [optional]".
+// ruleWords names the rules for PROXY headers.
+var ruleWords = []string{proxy.ProxyRequired: "required", proxy.ProxyOptional: "optional", proxy.ProxyRefused: "refused"}
+
+// proxyProtocol is "proxy_protocol CIDR… [required|optional|refused]".
 func (c *call) proxyProtocol() error {
 	switch {
 	case c.no:
@@ -21,8 +24,8 @@ func (c *call) proxyProtocol() error {
 		return nil
 	}
 	words := strings.Split(strings.Join(c.words, ","), ",")
-	optional := words[len(words)-1] == "optional"
-	if optional {
+	rule := max(0, slices.Index(ruleWords, words[len(words)-1]))
+	if ruleWords[rule] == words[len(words)-1] {
 		words = words[:len(words)-1]
 	}
 	peers, err := prefixes(words)
@@ -30,20 +33,30 @@ func (c *call) proxyProtocol() error {
 	case err != nil:
 		return fmt.Errorf("proxy_protocol: %v", err)
 	case len(peers) == 0:
-		return errors.New("proxy_protocol: expected networks, and perhaps the word optional behind them")
+		return fmt.Errorf("proxy_protocol: expected networks, and perhaps one of the words %s behind them", strings.Join(ruleWords, ", "))
 	}
 	for _, p := range peers {
-		c.ProxyFrom = union(c.ProxyFrom, []proxy.ProxySource{{Peers: p, Optional: optional}})
+		c.setSource(proxy.ProxySource{Peers: p, Rule: proxy.ProxyRule(rule)})
 	}
 	return nil
 }
 
+// setSource adds a rule, or puts it in the place of the one that the network has: behind that it would never count.
+func (c *call) setSource(source proxy.ProxySource) {
+	i := slices.IndexFunc(c.ProxyFrom, func(s proxy.ProxySource) bool { return s.Peers == source.Peers })
+	if i < 0 {
+		c.ProxyFrom = append(c.ProxyFrom, source)
+		return
+	}
+	c.ProxyFrom[i] = source
+}
+
 // sourceWords is what proxyProtocol reads.
 func sourceWords(source proxy.ProxySource) []string {
-	if source.Optional {
-		return []string{source.Peers.String(), "optional"}
+	if source.Rule == proxy.ProxyRequired {
+		return []string{source.Peers.String()}
 	}
-	return []string{source.Peers.String()}
+	return []string{source.Peers.String(), ruleWords[source.Rule]}
 }
 
 // proxyOut is "proxy_out v1|v2".

@@ -112,7 +112,7 @@ func settings() []*command {
 		{"pid", "", "print the process id", false, (*call).pid},
 		toggle("prio", "choose by priority", func(c *proxy.Config) *bool { return &c.Mode.Prio }),
 		{"proxy_out", "v1|v2", "introduce clients to servers by a PROXY header of that version; no proxy_out: by none", true, (*call).proxyOut},
-		{"proxy_protocol", "CIDR… [optional]", "peers that introduce their clients by a PROXY header, the first that fits counts; no proxy_protocol: none", true, (*call).proxyProtocol},
+		{"proxy_protocol", "CIDR… [required|optional|refused]", "peers that have to introduce their clients by a PROXY header, may, or must not; the first that fits counts; no proxy_protocol: none", true, (*call).proxyProtocol},
 		number1("requests_max", "requests of an HTTP/1.1 client's connection, 0 any number", 0, func(c *proxy.Config) *int { return &c.RequestsMax }),
 		{"response_remove", "NAME…", "fields of servers' responses that are left out; no response_remove: none", true, (*call).responseRemove},
 		{"recent", "[SECONDS]", "clients of the last 300 or so many seconds", false, (*call).recent},
@@ -142,6 +142,14 @@ func settings() []*command {
 		toggle("keepalive", "kept, without effect: there are always keep-alive probes", func(c *proxy.Config) *bool { return &c.KeepAlive }),
 		toggle("tcp_nodelay", "kept, without effect: it is always so", func(c *proxy.Config) *bool { return &c.TCPNoDelay }),
 	}
+}
+
+// deaf is the original's commands that it passes over in silence behind "no": a file of its that says so has to be read.
+var deaf = map[string]bool{
+	"blacklist": true, "client_acl": true, "clients_max": true, "close": true, "conn_max": true, "connection": true, "control": true, "control_acl": true, "debug": true, "epoll": true,
+	"exit": true, "idlers": true, "include": true, "kqueue": true, "listen": true, "mode": true, "pending_max": true, "pid": true,
+	"poll": true, "recent": true, "select": true, "server": true, "servers": true, "socket": true, "status": true, "tcp_fastclose": true, "timeout": true,
+	"tracking": true, "write": true,
 }
 
 // inert is the commands that old files may hold and that change nothing here.

@@ -122,7 +122,7 @@ func (r random) settings(c *proxy.Config) {
 	c.FastClose = proxy.FastClose(r.IntN(4))
 	if r.on() {
 		c.Source = netip.MustParseAddr(r.word("192.0.2.1", "2001:db8::1"))
-		c.ProxyFrom = []proxy.ProxySource{{Peers: netip.MustParsePrefix("10.1.0.0/16"), Optional: true}, {Peers: netip.MustParsePrefix("::/0")}}
+		c.ProxyFrom = []proxy.ProxySource{{Peers: netip.MustParsePrefix("10.1.0.0/16"), Rule: proxy.ProxyRule(r.IntN(3))}, {Peers: netip.MustParsePrefix("::/0")}}
 		c.ProxyOut = 1 + r.IntN(2)
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 		c.GeoIP, c.GeoBuiltin = []string{"/a b.mmdb", "c.mmdb"}, false

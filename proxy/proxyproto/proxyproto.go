@@ -21,11 +21,13 @@ type Header struct {
 	// Client and Server are the two ends of the client's connection, IPv4 unmapped. They are the zero AddrPort where nothing is said about
 	// them: the connection is the proxy's own (LOCAL, as for its health checks), or of a kind without addresses (UNKNOWN, UNSPEC, Unix).
 	Client, Server netip.AddrPort
+	// Datagram: there is no connection, the client sends datagrams. Version 2 tells.
+	Datagram bool
 	// TLS: the client spoke TLS to the proxy. Version, Cipher, Group and CommonName, of its certificate, may be empty; Verified: the
-	// certificate was found good.
+	// certificate was found good; Resumed: it was, but on an earlier connection, whose session the client has resumed.
 	TLS                                bool
 	Version, Cipher, Group, CommonName string
-	Verified                           bool
+	Verified, Resumed                  bool
 	// Authority is the name that the client asked for, ALPN the protocol agreed on.
 	Authority, ALPN string
 	// UniqueID tells the client's connection from all others: at most 128 bytes of any kind.
@@ -54,8 +56,13 @@ var (
 	signature2 = []byte("\r\n\r\n\x00\r\nQUIT\n")
 )
 
-// ErrNone says that something else than a header has come.
-var ErrNone = errors.New("no PROXY header")
+// ErrNone says that something else than a header has come, ErrRefused that there is one of a peer that must not send any.
+var (
+	ErrNone    = errors.New("no PROXY header")
+	ErrRefused = errors.New("a PROXY header, which this peer must not send")
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Length looks at b, which begins with what a peer has sent, and returns the length of the header once all of it is there; 0 while more is needed.
 // The error is ErrNone, or says what is wrong with the header.
@@ -81,6 +88,20 @@ func Length(b []byte) (int, error) {
 			return 0, errors.New("a PROXY header without end")
 		}
 		return 0, nil
+	}
+	return 0, ErrNone
+}
+
+// Refuse looks at b as Length does, for a peer that must not send a header: the error is ErrNone, or that it has begun one.
+func Refuse(b []byte) (int, error) {
+	for _, signature := range [][]byte{signature1, signature2} {
+		switch {
+		case !begins(b, signature):
+		case len(b) < len(signature):
+			return 0, nil
+		default:
+			return 0, ErrRefused
+		}
 	}
 	return 0, ErrNone
 }
@@ -111,6 +132,9 @@ func Parse(b []byte) (Header, error) {
 	}
 	if client, server, ok := h.TCPAddrs(); ok {
 		said.Client, said.Server = unmapped(client.AddrPort()), unmapped(server.AddrPort())
+	}
+	if client, server, ok := h.UDPAddrs(); ok {
+		said.Client, said.Server, said.Datagram = unmapped(client.AddrPort()), unmapped(server.AddrPort()), true
 	}
 	tlvs, err := h.TLVs()
 	if err != nil {
@@ -147,24 +171,40 @@ func (h *Header) take(tlvs []proto.TLV) {
 		h.Group, _ = ssl.SSLGroup()
 		h.CommonName, _ = ssl.ClientCN()
 		h.Verified = (ssl.ClientCertConn() || ssl.ClientCertSess()) && ssl.Verified()
+		h.Resumed = h.Verified && !ssl.ClientCertConn()
 	}
 }
 
 // checksum verifies the CRC32c of a header of version 2, if it has one (section 2.2.3).
 func checksum(b []byte) error {
-	at := map[byte]int{0: 16, 1: 16 + 12, 2: 16 + 36, 3: 16 + 216}[b[13]>>4]
+	at := fieldsAt(b)
 	for at > 0 && at+3 <= len(b) {
 		end := at + 3 + int(binary.BigEndian.Uint16(b[at+1:at+3]))
 		if proto.PP2Type(b[at]) == proto.PP2_TYPE_CRC32C && end == at+3+4 && end <= len(b) {
-			blank := bytes.Clone(b)
-			clear(blank[at+3 : end])
-			if crc32.Checksum(blank, crc32.MakeTable(crc32.Castagnoli)) != binary.BigEndian.Uint32(b[at+3:end]) {
-				return errors.New("a malformed PROXY header: its checksum is wrong")
+			sum := crc32.Update(0, castagnoli, b[:at+3])
+			sum = crc32.Update(sum, castagnoli, []byte{0, 0, 0, 0}) // the sum itself
+			if crc32.Update(sum, castagnoli, b[end:]) != binary.BigEndian.Uint32(b[at+3:end]) {
+				return errSum
 			}
 		}
 		at = end
 	}
 	return nil
+}
+
+// fieldsAt is where the fields of a header of version 2 begin, behind the addresses; 0 where the kind of these is unknown.
+func fieldsAt(b []byte) int {
+	switch b[13] >> 4 {
+	case 0:
+		return 16
+	case 1:
+		return 16 + 12
+	case 2:
+		return 16 + 36
+	case 3:
+		return 16 + 216
+	}
+	return 0
 }
 
 func unmapped(a netip.AddrPort) netip.AddrPort {
@@ -176,14 +216,17 @@ func Format(version int, h Header) ([]byte, error) {
 	w := proto.Header{Version: byte(version), Command: proto.PROXY, TransportProtocol: proto.UNSPEC}
 	switch {
 	case h.Client.IsValid() && h.Server.IsValid():
-		client, server := h.Client.Addr(), h.Server.Addr()
-		w.TransportProtocol = proto.TCPv4
-		if !client.Is4() || !server.Is4() { // one family for both
-			w.TransportProtocol = proto.TCPv6
-			client, server = netip.AddrFrom16(client.As16()), netip.AddrFrom16(server.As16())
+		client, server := h.Client, h.Server
+		v4 := client.Addr().Is4() && server.Addr().Is4()
+		if !v4 { // one family for both
+			client, server = sixteen(client), sixteen(server)
 		}
-		w.SourceAddr = &net.TCPAddr{IP: client.AsSlice(), Port: int(h.Client.Port())}
-		w.DestinationAddr = &net.TCPAddr{IP: server.AsSlice(), Port: int(h.Server.Port())}
+		w.TransportProtocol = transport(v4, h.Datagram && version == 2)
+		if w.TransportProtocol.IsDatagram() {
+			w.SourceAddr, w.DestinationAddr = net.UDPAddrFromAddrPort(client), net.UDPAddrFromAddrPort(server)
+		} else {
+			w.SourceAddr, w.DestinationAddr = net.TCPAddrFromAddrPort(client), net.TCPAddrFromAddrPort(server)
+		}
 	case version == 1:
 		return []byte("PROXY UNKNOWN\r\n"), nil
 	default:
@@ -199,6 +242,23 @@ func Format(version int, h Header) ([]byte, error) {
 		}
 	}
 	return w.Format()
+}
+
+func transport(v4, datagram bool) proto.AddressFamilyAndProtocol {
+	switch {
+	case v4 && datagram:
+		return proto.UDPv4
+	case datagram:
+		return proto.UDPv6
+	case v4:
+		return proto.TCPv4
+	}
+	return proto.TCPv6
+}
+
+// sixteen is an address of 16 bytes, IPv4-mapped where it is one of IPv4.
+func sixteen(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom16(a.Addr().As16()), a.Port())
 }
 
 func (h *Header) tlvs() ([]proto.TLV, error) {
@@ -224,8 +284,11 @@ func (h *Header) tlvs() ([]proto.TLV, error) {
 func (h *Header) ssl() tlvparse.PP2SSL {
 	ssl := tlvparse.PP2SSL{Client: tlvparse.PP2_BITFIELD_CLIENT_SSL, Verify: 1}
 	if h.Verified {
-		ssl.Client |= tlvparse.PP2_BITFIELD_CLIENT_CERT_CONN | tlvparse.PP2_BITFIELD_CLIENT_CERT_SESS
+		ssl.Client |= tlvparse.PP2_BITFIELD_CLIENT_CERT_SESS
 		ssl.Verify = 0
+		if !h.Resumed {
+			ssl.Client |= tlvparse.PP2_BITFIELD_CLIENT_CERT_CONN
+		}
 	}
 	for _, sub := range []struct {
 		kind proto.PP2Type

@@ -27,6 +27,7 @@ func TestRead(t *testing.T) {
 		{"a bare LF", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n", "", "", "malformed"},
 		{"without end", "PROXY TCP4 " + strings.Repeat("1", 200), "", "", "without end"},
 		{"version 2", v2 + "\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb", "192.0.2.1:4711", "192.0.2.2:443", ""},
+		{"version 2, of datagrams", v2 + "\x21\x12\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb", "192.0.2.1:4711", "192.0.2.2:443", ""},
 		{"version 2, local", v2 + "\x20\x00\x00\x00", "", "", ""},
 		{"version 2, local with addresses", v2 + "\x20\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb", "", "", ""},
 		{"version 2, unspecified", v2 + "\x21\x00\x00\x00", "", "", ""},
@@ -70,14 +71,22 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrittenIsRead(t *testing.T) {
-	for _, h := range []Header{
+// everyHeader is headers with all that they can say.
+func everyHeader() []Header {
+	return []Header{
 		{},
 		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443")},
 		{Client: ap("[2001:db8::1]:4711"), Server: ap("[2001:db8::2]:443"), ALPN: "h2", Authority: "www.example.com", Country: "SE", Network: "64500", Denied: "acl", UniqueID: "\x00id"},
 		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", Group: "X25519", CommonName: "a client", Verified: true},
 		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.2"},
-	} {
+		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:53"), Datagram: true, UniqueID: "1"},
+		{Client: ap("[2001:db8::1]:4711"), Server: ap("[2001:db8::2]:53"), Datagram: true},
+		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.3", CommonName: "a client", Verified: true, Resumed: true},
+	}
+}
+
+func TestWhatIsWrittenIsRead(t *testing.T) {
+	for _, h := range everyHeader() {
 		for version := 1; version <= 2; version++ {
 			b, err := Format(version, h)
 			if err != nil {
@@ -106,6 +115,19 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	}
 }
 
+func TestRefuse(t *testing.T) {
+	for said, want := range map[string]string{
+		"": "", "P": "", "PROXY": "", "PROXY ": "must not send", "PROXY TCP4 x": "must not send", "PRI * HTTP/2.0": "no PROXY header", "POST /": "no PROXY header",
+		"\r\n": "", string(signature2[:11]): "", string(signature2): "must not send", string(signature2) + "\x21": "must not send",
+		"\r\nGET /": "no PROXY header", "\x16\x03\x01": "no PROXY header",
+	} {
+		n, err := Refuse([]byte(said))
+		if n != 0 || want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %d, %v; want %q", said, n, err, want)
+		}
+	}
+}
+
 // TestCertificateOfASession: a client that resumes a session shows no certificate again, and is who it was.
 func TestCertificateOfASession(t *testing.T) {
 	head := func(client, verify byte) []byte {
@@ -131,7 +153,18 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(string(signature2) + "\x20\x00\x00\x00"))
 	f.Add([]byte(string(signature2) + "\x21\x00\x00\x07\x03\x00\x04\x00\x00\x00\x01"))
 	f.Add([]byte(string(signature2) + "\x21\x11\x00\x19\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb\x20\x00\x0a\x07\x00\x00\x00\x00\x21\x00\x02v1"))
+	f.Add([]byte(string(signature2) + "\x21\x12\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb"))
+	for _, h := range everyHeader() {
+		for version := 1; version <= 2; version++ {
+			b, err := Format(version, h)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b)
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		sameAsParse(t, b)
 		n, err := Length(b)
 		if err != nil || n == 0 {
 			if n != 0 || err == nil && len(b) > 16+maxBlock {

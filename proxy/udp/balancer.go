@@ -1,6 +1,8 @@
 package udp
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -29,8 +31,9 @@ var (
 
 // flow is the traffic of one client address and port.
 type flow struct {
-	key    string         // the client's address as the engine sees it
-	client netip.AddrPort // the same for the policy
+	key    string // of the table, see identify
+	sender string // the address that datagrams come from and answers go to, as the engine sees it
+	origin Origin // the same for the policy
 	route  Route
 	health *health
 	epoch  int    // health.failures when the flow came to the server
@@ -57,7 +60,7 @@ type health struct {
 
 // socket is a flow's connection to its server.
 type socket interface {
-	// send sends datagrams in order. If not all could be sent, the error says
+	// send sends datagrams in order, each behind the flow's head. If not all could be sent, the error says
 	// why the first of the rest could not.
 	send(datagrams [][]byte) (sent int, err error)
 	close()
@@ -130,7 +133,7 @@ func (b *balancer) endAsked() {
 	}
 	n := 0
 	for _, f := range b.table.flows {
-		if e.which(f.client, f.route.Server) {
+		if e.which(f.origin.Client, f.route.Server) {
 			b.end(f)
 			n++
 		}
@@ -143,9 +146,29 @@ func (b *balancer) needsTending() bool {
 	return b.cfg != b.server.cfg.Load() || b.server.ending.Load() != nil || !b.armed && b.cfg.Idle > 0 && b.table.len() > 0
 }
 
+// identify makes the key of a flow: its sender's address, and that of the client that the sender speaks for, if it is another.
+func identify(buf, sender []byte, client netip.AddrPort) []byte {
+	buf = append(buf[:0], sender...)
+	if !client.IsValid() {
+		return buf
+	}
+	addr := client.Addr().As16()
+	return binary.BigEndian.AppendUint16(append(append(buf, 0), addr[:]...), client.Port())
+}
+
+// strip takes off a datagram what is not the client's: so many bytes, and who that is if it is not the sender. False drops it.
+func (b *balancer) strip(sender netip.AddrPort, datagram []byte) (n int, client netip.AddrPort, ok bool) {
+	if b.cfg.Strip == nil {
+		return 0, netip.AddrPort{}, true
+	}
+	return b.cfg.Strip(sender, datagram)
+}
+
 // admit makes a flow for a client that has none; nil if no server takes it.
-func (b *balancer) admit(key []byte, client netip.AddrPort) *flow {
-	f := &flow{key: string(key), client: client, used: b.now, first: -1}
+func (b *balancer) admit(key, sender []byte, o Origin) *flow {
+	f := &flow{key: string(key), origin: o, used: b.now, first: -1}
+	f.sender = f.key[:len(sender)]
+	f.origin.Said = bytes.Clone(o.Said)
 	if !b.place(f, nil) {
 		return nil
 	}
@@ -259,7 +282,7 @@ func (b *balancer) failover(f *flow, why error) bool {
 // place gives the flow a server and connects to it; leaving is the server that it comes from, if any.
 func (b *balancer) place(f *flow, leaving *backend.Server) bool {
 	for ; f.tries < triesMax; f.tries++ {
-		route, ok := b.policy.Choose(f.client)
+		route, ok := b.policy.Choose(&f.origin)
 		if !ok {
 			return false
 		}
@@ -333,16 +356,16 @@ func (b *balancer) wentUp(f *flow, datagrams [][]byte) {
 	if len(datagrams) == 0 {
 		return
 	}
-	bytes := 0
+	total := 0
 	for _, d := range datagrams {
-		bytes += len(d)
+		total += len(d)
 		if b.cfg.Tap != nil {
-			b.cfg.Tap(f.client, f.route.Server, true, d)
+			b.cfg.Tap(f.origin.Client, f.route.Server, true, d)
 		}
 	}
-	f.route.Server.AddSent(uint64(bytes))
+	f.route.Server.AddSent(uint64(total))
 	if f.route.Client != nil {
-		f.route.Client.AddReceived(uint64(bytes))
+		f.route.Client.AddReceived(uint64(total))
 	}
 	f.health.unanswered += len(datagrams)
 	if f.sent || len(datagrams) > 1 || f.route.Server.IsUnix() { // what a Unix socket takes has arrived
@@ -354,12 +377,12 @@ func (b *balancer) wentUp(f *flow, datagrams [][]byte) {
 }
 
 // wentDown notes n datagrams of so many bytes that the server sent to the client.
-func (b *balancer) wentDown(f *flow, n, bytes int) {
+func (b *balancer) wentDown(f *flow, n, total int) {
 	b.table.touch(f)
 	f.used = b.now
-	f.route.Server.AddReceived(uint64(bytes))
+	f.route.Server.AddReceived(uint64(total))
 	if f.route.Client != nil {
-		f.route.Client.AddSent(uint64(bytes))
+		f.route.Client.AddSent(uint64(total))
 	}
 	f.health.unanswered = 0
 	if f.held != nil {

@@ -72,7 +72,7 @@ func (w *world) client(n int, datagrams ...string) {
 	key := []byte(fmt.Sprint(n))
 	f := w.table.get(key)
 	if f == nil {
-		f = w.admit(key, netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(n)))
+		f = w.admit(key, key, Origin{Client: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(n))})
 	}
 	if f == nil {
 		return
@@ -104,7 +104,7 @@ type roundRobin struct {
 	deny     bool
 }
 
-func (p *roundRobin) Choose(netip.AddrPort) (Route, bool) {
+func (p *roundRobin) Choose(*Origin) (Route, bool) {
 	for range p.servers {
 		srv := p.servers[p.next%len(p.servers)]
 		p.next++

@@ -19,7 +19,7 @@ type message struct {
 }
 
 // batch is the argument of recvmmsg(2) and sendmmsg(2): messages, each of one
-// buffer. The kernel is given pointers into the arrays, which therefore live as
+// buffer or (newPairs) two. The kernel is given pointers into the arrays, which therefore live as
 // long as the batch.
 type batch struct {
 	messages []message
@@ -43,7 +43,12 @@ func newBatch(n int) *batch {
 	return b
 }
 
-// newHeaders makes a batch without buffers, that sends what it is made to refer to.
+// newPairs makes a batch without buffers, that sends what it is made to refer to.
+func newPairs(n int) *batch {
+	return &batch{messages: make([]message, n), vectors: make([]unix.Iovec, 2*n)}
+}
+
+// newHeaders makes a batch without buffers.
 func newHeaders(n int) *batch {
 	b := &batch{messages: make([]message, n), vectors: make([]unix.Iovec, n)}
 	for i := range b.messages {
@@ -105,12 +110,17 @@ func (b *batch) send(fd, first, count int) (int, error) {
 	return int(n), nil
 }
 
-// refer makes the messages those datagrams, as many as there are messages for, and says how many.
-func (b *batch) refer(datagrams [][]byte) int {
+// refer makes the messages those datagrams, each behind head, as many as there are messages for, and says how many.
+func (b *batch) refer(head []byte, datagrams [][]byte) int {
 	n := min(len(datagrams), len(b.messages))
 	for i, d := range datagrams[:n] {
-		b.vectors[i].Base = unsafe.SliceData(d)
-		b.vectors[i].SetLen(len(d))
+		pair := b.vectors[2*i : 2*i+2]
+		pair[0].Base = unsafe.SliceData(head)
+		pair[0].SetLen(len(head))
+		pair[1].Base = unsafe.SliceData(d)
+		pair[1].SetLen(len(d))
+		b.messages[i].header.Iov = &pair[0]
+		b.messages[i].header.SetIovlen(len(pair))
 	}
 	return n
 }
@@ -184,6 +194,30 @@ func (b *batch) unaddress(first, n int) {
 // the address that received message i went to, and returns it (ip(7) IP_PKTINFO,
 // RFC 3542 section 6.2). The interface is left to routing.
 func (b *batch) answerControl(i int, buf []byte) []byte {
+	control, v4, v6 := b.packetInfo(i)
+	switch {
+	case v4 != nil:
+		v4.Ifindex = 0
+	case v6 != nil:
+		v6.Ifindex = 0
+	}
+	return append(buf[:0], control...)
+}
+
+// arrivedAt is the address that received message i went to; the zero Addr where the kernel has not said.
+func (b *batch) arrivedAt(i int) netip.Addr {
+	_, v4, v6 := b.packetInfo(i)
+	switch {
+	case v4 != nil:
+		return netip.AddrFrom4(v4.Addr)
+	case v6 != nil:
+		return netip.AddrFrom16(v6.Addr).Unmap()
+	}
+	return netip.Addr{}
+}
+
+// packetInfo finds the control message that says where received message i went, as a whole and as what it is.
+func (b *batch) packetInfo(i int) (control []byte, v4 *unix.Inet4Pktinfo, v6 *unix.Inet6Pktinfo) {
 	h := &b.messages[i].header
 	rest := b.controls[i][:min(int(h.Controllen), controlMax)]
 	for len(rest) >= unix.SizeofCmsghdr {
@@ -195,13 +229,11 @@ func (b *batch) answerControl(i int, buf []byte) []byte {
 		data := rest[unix.CmsgLen(0):size]
 		switch {
 		case c.Level == unix.IPPROTO_IPV6 && c.Type == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
-			(*unix.Inet6Pktinfo)(unsafe.Pointer(unsafe.SliceData(data))).Ifindex = 0
-			return append(buf[:0], rest[:size]...)
+			return rest[:size], nil, (*unix.Inet6Pktinfo)(unsafe.Pointer(unsafe.SliceData(data)))
 		case c.Level == unix.IPPROTO_IP && c.Type == unix.IP_PKTINFO && len(data) >= unix.SizeofInet4Pktinfo:
-			(*unix.Inet4Pktinfo)(unsafe.Pointer(unsafe.SliceData(data))).Ifindex = 0
-			return append(buf[:0], rest[:size]...)
+			return rest[:size], (*unix.Inet4Pktinfo)(unsafe.Pointer(unsafe.SliceData(data))), nil
 		}
 		rest = rest[min(unix.CmsgSpace(size-unix.CmsgLen(0)), len(rest)):]
 	}
-	return buf[:0]
+	return nil, nil, nil
 }

@@ -30,11 +30,11 @@ func newObserved(servers ...*backend.Server) *observed {
 	return &observed{roundRobin: roundRobin{servers: servers}, events: make(chan string, 10000)}
 }
 
-func (o *observed) Choose(client netip.AddrPort) (Route, bool) {
+func (o *observed) Choose(from *Origin) (Route, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.clients = append(o.clients, client)
-	r, ok := o.roundRobin.Choose(client)
+	o.clients = append(o.clients, from.Client)
+	r, ok := o.roundRobin.Choose(from)
 	r.Client = o.account
 	return r, ok
 }

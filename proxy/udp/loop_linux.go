@@ -3,6 +3,7 @@ package udp
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"time"
@@ -48,6 +49,8 @@ type loop struct {
 	answers int     // the first of out are waiting to be sent
 	touched []*flow // flows with datagrams of this round of in
 	next    [frontBatch]int
+	skip    [frontBatch]int // bytes at the beginning of a datagram that are not the client's
+	key     []byte
 	gather  [][]byte
 	scratch *batch // what flowSocket.send builds its call from
 }
@@ -63,7 +66,7 @@ type flowSocket struct {
 }
 
 func newLoop(s *Server, pc net.PacketConn, raw syscall.Conn, p Policy) (_ engine, err error) {
-	l := &loop{b: newBalancer(s, p), in: newBatch(frontBatch), out: newBatch(answersMax), scratch: newHeaders(frontBatch)}
+	l := &loop{b: newBalancer(s, p), in: newBatch(frontBatch), out: newBatch(answersMax), scratch: newPairs(frontBatch)}
 	l.in.wantNames()
 	l.b.dial = l.dial
 	l.poll = l.wait
@@ -197,14 +200,9 @@ func (l *loop) forward(n int) {
 		if l.in.truncated(i) {
 			continue
 		}
-		key := l.in.name(i)
-		f := l.b.table.get(key)
+		f := l.flowOf(i)
 		if f == nil {
-			// A new flow may end an old one: not while that has datagrams here.
-			l.deliver()
-			if f = l.b.admit(key, l.in.client(i)); f == nil {
-				continue
-			}
+			continue
 		}
 		if l.wild {
 			f.control = l.in.answerControl(i, f.control)
@@ -221,12 +219,42 @@ func (l *loop) forward(n int) {
 	l.deliver()
 }
 
+// flowOf finds the flow of a datagram, and notes what of it is not the client's; nil: it is dropped.
+func (l *loop) flowOf(i int) *flow {
+	sender := l.in.client(i)
+	n, client, ok := l.b.strip(sender, l.in.datagram(i))
+	if !ok {
+		return nil
+	}
+	l.skip[i] = n
+	l.key = identify(l.key, l.in.name(i), client)
+	if f := l.b.table.get(l.key); f != nil {
+		return f
+	}
+	if !client.IsValid() {
+		client = sender
+	}
+	l.deliver() // a new flow may end an old one: not while that has datagrams here
+	return l.b.admit(l.key, l.in.name(i), Origin{Client: client, Local: l.local(i), Said: l.in.datagram(i)[:n]})
+}
+
+// local is the address that a datagram was sent to.
+func (l *loop) local(i int) netip.AddrPort {
+	listening := addrPort(l.b.server.addr)
+	if l.wild {
+		if a := l.in.arrivedAt(i); a.IsValid() {
+			return netip.AddrPortFrom(a, listening.Port())
+		}
+	}
+	return listening
+}
+
 // deliver passes on the datagrams that forward has sorted.
 func (l *loop) deliver() {
 	for i, f := range l.touched {
 		l.gather = l.gather[:0]
 		for d := f.first; d >= 0; d = l.next[d] {
-			l.gather = append(l.gather, l.in.datagram(d))
+			l.gather = append(l.gather, l.in.datagram(d)[l.skip[d]:])
 		}
 		f.first = -1
 		l.touched[i] = nil
@@ -267,12 +295,12 @@ func (l *loop) answer(f *flow, n int) {
 		d := l.out.datagram(i)
 		bytes += len(d)
 		if l.b.cfg.Tap != nil {
-			l.b.cfg.Tap(f.client, f.route.Server, false, d)
+			l.b.cfg.Tap(f.origin.Client, f.route.Server, false, d)
 		}
-		l.out.address(i, f.key, f.control)
+		l.out.address(i, f.sender, f.control)
 	}
 	l.b.wentDown(f, n, bytes)
-	if nameless(f.key) {
+	if nameless(f.sender) {
 		l.out.unaddress(first, n)
 		return
 	}
@@ -302,7 +330,7 @@ func (l *loop) dial(f *flow, to endpoint) (socket, error) {
 		if l.b.cfg.Prepare == nil {
 			return nil
 		}
-		return l.b.cfg.Prepare(fd, f.client, f.route.Server)
+		return l.b.cfg.Prepare(fd, f.origin.Client, f.route.Server)
 	})
 	if err != nil {
 		return nil, err
@@ -335,7 +363,8 @@ func (s *flowSocket) close() {
 
 // send implements socket. A single datagram, which is most of them, goes without the headers.
 func (s *flowSocket) send(datagrams [][]byte) (int, error) {
-	if len(datagrams) == 1 {
+	head := s.f.origin.Head
+	if len(datagrams) == 1 && len(head) == 0 {
 		if err := sendOne(s.fd, datagrams[0]); err != nil {
 			return 0, err
 		}
@@ -343,7 +372,7 @@ func (s *flowSocket) send(datagrams [][]byte) (int, error) {
 	}
 	sent := 0
 	for sent < len(datagrams) {
-		n := s.l.scratch.refer(datagrams[sent:])
+		n := s.l.scratch.refer(head, datagrams[sent:])
 		n, err := s.l.scratch.send(s.fd, 0, n)
 		sent += n
 		if err != nil {

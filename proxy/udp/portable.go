@@ -18,6 +18,8 @@ type goroutines struct {
 	wg sync.WaitGroup // the flows' goroutines
 	mu sync.Mutex     // whoever has it owns b
 	b  *balancer
+	// behind is where a datagram is put behind its flow's head, for b's owner.
+	behind []byte
 }
 
 // backOff is the pause after an error of the listening socket: it must not be retried without one.
@@ -77,37 +79,56 @@ func (g *goroutines) forward(r *reader, datagrams [][]byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.b.tick()
-	f := g.b.table.get(r.key)
-	if f == nil {
-		if f = g.b.admit(r.key, r.client()); f == nil {
-			return
-		}
-		f.peer = r.peer()
+	if f := g.flowOf(r, datagrams); f != nil {
+		g.b.up(f, datagrams)
 	}
-	g.b.up(f, datagrams)
 	if g.b.needsTending() {
 		g.b.tend()
 	}
 }
 
+// flowOf finds the flow of the datagram that was read last, and takes off it what is not the client's; nil: it is dropped.
+func (g *goroutines) flowOf(r *reader, datagrams [][]byte) *flow {
+	sender := r.client()
+	n, client, ok := g.b.strip(sender, datagrams[0])
+	if !ok {
+		return nil
+	}
+	said := datagrams[0][:n]
+	datagrams[0] = datagrams[0][n:]
+	r.key = identify(r.key, r.sender, client)
+	if f := g.b.table.get(r.key); f != nil {
+		return f
+	}
+	if !client.IsValid() {
+		client = sender
+	}
+	f := g.b.admit(r.key, r.sender, Origin{Client: client, Local: addrPort(g.pc.LocalAddr()), Said: said})
+	if f != nil {
+		f.peer = r.peer()
+	}
+	return f
+}
+
 // reader reads datagrams and knows whose the last one was.
 type reader struct {
-	key  []byte
-	from netip.AddrPort
-	unix *net.UnixAddr
+	sender []byte
+	key    []byte
+	from   netip.AddrPort
+	unix   *net.UnixAddr
 }
 
 func (r *reader) read(pc net.PacketConn, buf []byte) (n int, err error) {
 	if u, ok := pc.(*net.UDPConn); ok {
 		n, r.from, err = u.ReadFromUDPAddrPort(buf)
-		r.key = r.from.AppendTo(r.key[:0])
+		r.sender = r.from.AppendTo(r.sender[:0])
 		return n, err
 	}
 	n, from, err := pc.ReadFrom(buf)
 	r.unix, _ = from.(*net.UnixAddr)
-	r.key = r.key[:0]
+	r.sender = r.sender[:0]
 	if r.unix != nil {
-		r.key = append(r.key, r.unix.Name...)
+		r.sender = append(r.sender, r.unix.Name...)
 	}
 	return n, err
 }
@@ -133,10 +154,16 @@ func (r *reader) peer() net.Addr {
 // connection is a flow's socket with its goroutine.
 type connection struct {
 	net.Conn
+	g *goroutines
+	f *flow
 }
 
 func (c *connection) send(datagrams [][]byte) (int, error) {
 	for i, d := range datagrams {
+		if head := c.f.origin.Head; len(head) > 0 {
+			c.g.behind = append(append(c.g.behind[:0], head...), d...)
+			d = c.g.behind
+		}
 		if _, err := c.Write(d); err != nil {
 			return i, err
 		}
@@ -147,7 +174,7 @@ func (c *connection) send(datagrams [][]byte) (int, error) {
 func (c *connection) close() { c.Close() }
 
 func (g *goroutines) dial(f *flow, to endpoint) (socket, error) {
-	client, srv, prepare := f.client, f.route.Server, g.b.cfg.Prepare
+	client, srv, prepare := f.origin.Client, f.route.Server, g.b.cfg.Prepare
 	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		if prepare == nil {
 			return nil
@@ -166,7 +193,7 @@ func (g *goroutines) dial(f *flow, to endpoint) (socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &connection{conn}
+	c := &connection{conn, g, f}
 	g.wg.Go(func() { g.answer(f, c) })
 	return c, nil
 }
@@ -200,7 +227,7 @@ func (g *goroutines) answered(f *flow, c *connection, datagram []byte, err error
 		return nil, f.up == c && !errors.Is(err, net.ErrClosed)
 	}
 	if g.b.cfg.Tap != nil {
-		g.b.cfg.Tap(f.client, f.route.Server, false, datagram)
+		g.b.cfg.Tap(f.origin.Client, f.route.Server, false, datagram)
 	}
 	g.b.wentDown(f, 1, len(datagram))
 	return f.peer, true

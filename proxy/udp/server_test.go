@@ -238,9 +238,9 @@ func TestDeniedClients(t *testing.T) {
 
 type denier chan netip.AddrPort
 
-func (d denier) Choose(c netip.AddrPort) (Route, bool) { d <- c; return Route{}, false }
-func (denier) Failed(*backend.Server, error)           {}
-func (denier) Ended(*backend.Server)                   {}
+func (d denier) Choose(o *Origin) (Route, bool) { d <- o.Client; return Route{}, false }
+func (denier) Failed(*backend.Server, error)    {}
+func (denier) Ended(*backend.Server)            {}
 
 func TestTapAndPrepare(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine starter) {
@@ -303,12 +303,13 @@ func TestNothingIsAllocatedPerDatagram(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine starter) {
 		far := listen(t, "udp4", "127.0.0.1:0").(*net.UDPConn)
 		defer far.Close()
-		s := start(t, engine, listen(t, "udp4", "127.0.0.1:0"), newObserved(serverAt("A", far.LocalAddr())), Config{FlowsMax: 10, Idle: time.Hour})
+		// Neither for what says who the client is, nor for the head towards the server.
+		s := start(t, engine, listen(t, "udp4", "127.0.0.1:0"), introducer{newObserved(serverAt("A", far.LocalAddr()))}, Config{FlowsMax: 10, Idle: time.Hour, Strip: digits})
 		c := dialClient(t, s)
-		buf := make([]byte, 2048)
+		buf, datagram := make([]byte, 2048), []byte("1>and sixty others")
 		once := func() {
 			for range 4 {
-				c.Write(buf[:64])
+				c.Write(datagram)
 			}
 			for range 4 {
 				n, from, _ := far.ReadFromUDPAddrPort(buf)

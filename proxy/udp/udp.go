@@ -1,5 +1,5 @@
 // Package udp balances datagrams (pen(1) -U): each client address and port is a
-// flow, and each flow has a socket of its own, connected to the server that the
+// flow, where a proxy sends for its clients each of theirs, and each flow has a socket of its own, connected to the server that the
 // flow was given when its first datagram came.
 //
 // One goroutine, the reader, owns a listener's flows. On Linux it is an event
@@ -31,18 +31,30 @@ import (
 // Policy decides about flows. Its methods are called one at a time, while the
 // reader waits: they must not block, nor call the [Server].
 type Policy interface {
-	// Choose names the server for a flow of the client, whose address is IPv4
-	// when it is IPv4-mapped and zero for a peer on a Unix socket. The server's
-	// connection slot is the flow's until Failed or Ended; false drops the
-	// datagram. Choose is called for a new flow, and again for a flow whose
-	// server failed.
-	Choose(client netip.AddrPort) (Route, bool)
+	// Choose names the server for a flow. The server's connection slot is the
+	// flow's until Failed or Ended; false drops the datagram. Choose is called
+	// for a new flow, and again for a flow whose server failed.
+	Choose(o *Origin) (Route, bool)
 	// Failed says that the server refused a flow or stayed silent, and gives
 	// the flow's slot back.
 	Failed(srv *backend.Server, why error)
 	// Ended gives the slot back of a flow that has ended or that leaves a
 	// server which failed another flow.
 	Ended(srv *backend.Server)
+}
+
+// Origin is where a flow comes from.
+type Origin struct {
+	// Client is IPv4 when it is IPv4-mapped and zero for a peer on a Unix socket.
+	Client netip.AddrPort
+	// Local is where the flow's first datagram was sent: the listening address,
+	// which may be no particular one where the system does not say more.
+	Local netip.AddrPort
+	// Said is what Config.Strip took from the first datagram; nil is nothing.
+	Said []byte
+	// Head is for Choose to set: it goes before each datagram to the server, and
+	// counts nowhere. Choose finds it again when it is asked again.
+	Head []byte
 }
 
 // Route is where a flow goes and on whose account.
@@ -66,6 +78,11 @@ type Config struct {
 	// together, without any answer from it; the next one finds it failed. 0 is
 	// no limit: some servers, as syslog's, never answer.
 	Unanswered int
+	// Strip, if not nil, looks at each datagram that comes from a sender and says
+	// how many bytes at its beginning are not the client's, but say who the client
+	// is; the zero client is the sender itself. False drops the datagram. It must
+	// not keep the bytes. Answers go to the sender.
+	Strip func(sender netip.AddrPort, datagram []byte) (n int, client netip.AddrPort, ok bool)
 	// Prepare, if not nil, is called with each new socket towards a server
 	// before it is connected, to set options or bind it ("source",
 	// "transparent"). An error drops the datagram.
@@ -133,6 +150,16 @@ func serve(pc net.PacketConn, p Policy, c Config, start starter) (*Server, error
 		e.run()
 	}()
 	return s, nil
+}
+
+// addrPort is an address of a socket, IPv4 when it is IPv4-mapped; zero for a Unix socket's.
+func addrPort(a net.Addr) netip.AddrPort {
+	u, ok := a.(*net.UDPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := u.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 }
 
 // Addr is the listening address.

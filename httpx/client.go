@@ -5,11 +5,39 @@ import (
 	"net/netip"
 )
 
-// ClientOf is the client that trusted proxies say a request comes from: of the addresses in X-Forwarded-For the rightmost that is no
-// trusted proxy's own, since nobody vouches for what stands left of it; where all are, the leftmost. What a proxy wrote that is no address
-// ends the search at the proxy itself. The zero Addr means that nothing was said; b is what Parse was last shown, trusts is asked about
-// addresses without zone, IPv4-mapped ones as IPv4. Whether the peer itself may be believed is the caller's to know.
-func (r *Request) ClientOf(b []byte, trusts func(netip.Addr) bool) (client netip.Addr) {
+// TrustedField is the field in which trusted proxies tell which client a request comes from.
+type TrustedField int
+
+// The fields, the usual one first.
+const (
+	TrustForwardedFor TrustedField = iota // X-Forwarded-For
+	TrustForwarded                        // Forwarded (RFC 7239)
+	TrustRealIP                           // X-Real-IP
+)
+
+// Said is what trusted proxies have said of a request's client.
+type Said struct {
+	// Client is its address, without zone, an IPv4-mapped one as IPv4. The zero Addr: nothing was said, and so the proxy asks for itself.
+	Client netip.Addr
+	// Proto is http or https, and Host what was asked for, as Forwarded has them; empty: unknown.
+	Proto, Host string
+}
+
+// Whence is what trusted proxies say of a request's client in a field: of the addresses there the rightmost that is no trusted proxy's own,
+// since nobody vouches for what stands left of it; where all are, the leftmost. What a proxy wrote that is no address ends the search at the
+// proxy itself. b is what Parse was last shown, trusts is asked about addresses without zone, IPv4-mapped ones as IPv4. Whether the peer
+// itself may be believed is the caller's to know. An error is an [*Error]: what clients can send, too, has made the field unreadable.
+func (r *Request) Whence(b []byte, field TrustedField, trusts func(netip.Addr) bool) (Said, error) {
+	switch field {
+	case TrustForwarded:
+		return r.whenceForwarded(b, trusts)
+	case TrustRealIP:
+		return r.whenceRealIP(b)
+	}
+	return Said{Client: r.whenceForwardedFor(b, trusts)}, nil
+}
+
+func (r *Request) whenceForwardedFor(b []byte, trusts func(netip.Addr) bool) (client netip.Addr) {
 	for i := len(r.fields) - 1; i >= 0; i-- {
 		f := &r.fields[i]
 		if f.kind != forwardedFor || f.value == f.valueEnd {
@@ -28,6 +56,25 @@ func (r *Request) ClientOf(b []byte, trusts func(netip.Addr) bool) (client netip
 		}
 	}
 	return client
+}
+
+// whenceRealIP reads X-Real-IP, which has one address. Of two lines one may be the client's own.
+func (r *Request) whenceRealIP(b []byte) (said Said, err error) {
+	found := false
+	for i := range r.fields {
+		f := &r.fields[i]
+		if f.kind != realIP {
+			continue
+		}
+		if found {
+			return Said{}, bad("repeated X-Real-IP")
+		}
+		found = true
+		if addr, ok := parseNode(f.valueOf(b)); ok {
+			said.Client = addr
+		}
+	}
+	return said, nil
 }
 
 // cutLast takes the last word of a list, without the blanks around it; more reports whether there was a comma before it.

@@ -17,6 +17,9 @@ const (
 	forwardedProto
 	forwardedHost
 	forwardedPort
+	forwarded  // RFC 7239
+	realIP     // X-Real-IP
+	via        // RFC 9110 section 7.6.3
 	provenance // other fields that say where a request came from
 	identity   // fields that say whose certificate the client has shown
 	place      // fields that say where on earth the client is
@@ -91,6 +94,8 @@ func classify(name []byte) kind {
 	switch len(name) {
 	case 2:
 		k, canonical = hopByHop, "te"
+	case 3:
+		k, canonical = via, "via"
 	case 4:
 		k, canonical = host, "host"
 	case 5:
@@ -104,9 +109,9 @@ func classify(name []byte) kind {
 			k, canonical = trailer, "trailer"
 		}
 	case 9:
-		k, canonical = provenance, "forwarded"
+		k, canonical = forwarded, "forwarded"
 		if name[0]|0x20 == 'x' {
-			canonical = "x-real-ip"
+			k, canonical = realIP, "x-real-ip"
 		}
 	case 10:
 		k, canonical = connection, "connection"

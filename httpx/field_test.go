@@ -10,7 +10,7 @@ var knownNames = map[string]kind{
 	"expect": expect, "upgrade": upgrade, "te": hopByHop, "keep-alive": hopByHop, "proxy-connection": hopByHop,
 	"proxy-authenticate": hopByHop, "proxy-authorization": hopByHop, "proxy-authentication-info": hopByHop, "http2-settings": hopByHop, "proxy": hopByHop,
 	"x-forwarded-for": forwardedFor, "x-forwarded-proto": forwardedProto, "x-forwarded-host": forwardedHost, "x-forwarded-port": forwardedPort,
-	"forwarded": provenance, "x-real-ip": provenance, "x-forwarded": provenance, "x-forwarded-server": provenance, "x-forwardedx": provenance,
+	"forwarded": forwarded, "x-real-ip": realIP, "via": via, "x-forwarded": provenance, "x-forwarded-server": provenance, "x-forwardedx": provenance,
 	"client-cert": identity, "client-cert-chain": identity, "x-ssl-client": identity, "x-ssl-client-verify": identity, "x-ssl-client-s-dn": identity,
 	"x-geo-country": place, "x-geo": place, "x-denied-reason": denial,
 }
@@ -22,7 +22,7 @@ func saysWhence(name string) bool {
 			return true
 		}
 	}
-	return strings.HasPrefix(name, "x-forwarded") || knownNames[name] == provenance
+	return strings.HasPrefix(name, "x-forwarded") || name == "forwarded" || name == "x-real-ip"
 }
 
 func TestClassify(t *testing.T) {

@@ -2,9 +2,11 @@ package httpx
 
 // Forward is what we know about the connection a request came over. It is constant while the connection lasts.
 //
-// From a peer that is not trusted, Forwarded, X-Real-IP and every field that begins with X-Forwarded are removed. From a trusted
-// proxy they stay, but for X-Forwarded-For, -Proto, -Host and -Port, whose lines are merged into one each: to the first the peer's
-// address is appended, the others are left as they are. What is missing is set from what follows.
+// From a peer that is not trusted, Forwarded, X-Real-IP and every field that begins with X-Forwarded are removed. A trusted proxy speaks
+// of its client in one field ([TrustedField]); the others that could name one are removed from its requests as well, for what it does not
+// write itself it passes on from whoever wrote it. X-Forwarded-For, -Proto, -Host and -Port become one line each: the first is what the
+// proxy has said of its client, with the proxy's own address appended, the others are left as they are, or follow its Forwarded where
+// that is the field. What is missing is set from what follows.
 type Forward struct {
 	// Client is the peer's address without port, IPv6 without brackets. Empty for a peer on a Unix socket, for which no address is
 	// told: servers expect addresses in X-Forwarded-For, and take any word as one that they cannot read.
@@ -15,6 +17,17 @@ type Forward struct {
 	Port string
 	// Trusted: the peer is a proxy whose word about its client is taken.
 	Trusted bool
+	// Field is the one that a trusted peer tells its client in, and Said what it has said there of the request in hand.
+	Field TrustedField
+	Said  Said
+	// Forwarded: servers are told in Forwarded (RFC 7239) as well, by By, our own address, which may be empty. RealIP: and in X-Real-IP.
+	Forwarded, RealIP bool
+	By                string
+	// Via is our name in Via, empty: none is added; Version is that of HTTP which the client spoke, empty: what the request says.
+	Via, Version string
+	// IDName is the name of a field in which servers are told ID, an id of the request; empty: none is told.
+	IDName string
+	ID     []byte
 	// Identity is whole field lines, each with its CRLF, that tell whose certificate the client has shown us: [IdentityFields]. It is
 	// the last word: where it is not empty nobody else's is passed on, be the peer trusted or not.
 	Identity string
@@ -29,8 +42,8 @@ type Forward struct {
 // AppendForward appends the head that is to be sent to a server to dst; b is what Parse was last shown. Fields of the connection
 // are removed. An absolute target becomes a path and a Host. The version is the client's, 1.0 or 1.1, so that
 // the server frames its response for the client. No Connection is sent but for an upgrade, or where a client of HTTP/1.0 keeps
-// its connection. The fields of [Forward] come last: X-Forwarded-Proto, -For, -Host, -Port,
-// and the Identity, the Place and Denied.
+// its connection. The fields of [Forward] come last: X-Forwarded-Proto, -For, -Host, -Port, Forwarded, X-Real-IP,
+// the Identity, the Place, Denied, the ID and Via.
 func (r *Request) AppendForward(dst, b []byte, f *Forward) []byte {
 	from := r.line
 	if !r.verbatim {
@@ -46,6 +59,12 @@ func (r *Request) AppendForward(dst, b []byte, f *Forward) []byte {
 	if r.hasKind(denial) {
 		r.dropKind(denial)
 	}
+	if f.Trusted {
+		r.keepWord(f)
+	}
+	if f.IDName != "" {
+		r.dropNamedLike(b, f.IDName)
+	}
 	dst = r.appendKept(dst, b, from, f.Trusted)
 	switch {
 	case r.Upgrade:
@@ -55,8 +74,27 @@ func (r *Request) AppendForward(dst, b []byte, f *Forward) []byte {
 	}
 	dst = r.appendProvenance(dst, b, f)
 	dst = append(append(append(dst, f.Identity...), f.Place...), f.Denied...)
+	dst = f.appendOurs(dst, r.Minor)
 	return append(dst, "\r\n"...)
 }
+
+// appendOurs writes what is about the way of the message itself.
+func (f *Forward) appendOurs(dst []byte, minor int) []byte {
+	if f.IDName != "" {
+		dst = append(append(append(append(dst, f.IDName...), ": "...), f.ID...), "\r\n"...)
+	}
+	if f.Via == "" {
+		return dst
+	}
+	version := f.Version
+	if version == "" {
+		version = versions[min(minor, 1)]
+	}
+	return appendVia(dst, version, f.Via)
+}
+
+// versions are those of HTTP/1, by their minor numbers.
+var versions = [2]string{"1.0", "1.1"}
 
 // dropKind leaves out the fields of a kind.
 func (r *Request) dropKind(k kind) {
@@ -94,28 +132,91 @@ func (r *Request) appendLine(dst, b []byte) []byte {
 	return dst
 }
 
+// keepWord lets the field that a trusted proxy tells its client in be forwarded, unless it is written anew. One that speaks Forwarded is not
+// believed in the fields before its time.
+func (r *Request) keepWord(f *Forward) {
+	switch {
+	case f.Field == TrustForwarded:
+		r.setFate(provenance, drop)
+		if !f.Forwarded {
+			r.setFate(forwarded, keep)
+		}
+	case f.Field == TrustRealIP && !f.RealIP:
+		r.setFate(realIP, keep)
+	}
+}
+
+// appendProvenance writes what servers are told of where the request comes from.
 func (r *Request) appendProvenance(dst, b []byte, f *Forward) []byte {
-	if f.Trusted {
+	switch {
+	case !f.Trusted:
+		dst = appendUnlessEmpty(dst, "X-Forwarded-Proto: ", f.Proto)
+		dst = appendUnlessEmpty(dst, "X-Forwarded-For: ", f.Client)
+		dst = r.appendHost(dst, b)
+		dst = appendUnlessEmpty(dst, "X-Forwarded-Port: ", f.Port)
+	case f.Field == TrustForwarded:
+		dst = r.appendSaid(dst, b, f)
+	default:
 		dst = r.appendMerged(dst, b, "X-Forwarded-Proto: ", forwardedProto, f.Proto)
-		dst = r.appendMerged(dst, b, "X-Forwarded-For: ", forwardedFor, f.Client)
+		if f.Field == TrustForwardedFor {
+			dst = r.appendMerged(dst, b, "X-Forwarded-For: ", forwardedFor, f.Client)
+		} else {
+			dst = appendChain(dst, f)
+		}
 		if r.hasValue(forwardedHost) {
 			dst = r.appendMerged(dst, b, "X-Forwarded-Host: ", forwardedHost, "")
 		} else {
 			dst = r.appendHost(dst, b)
 		}
-		return r.appendMerged(dst, b, "X-Forwarded-Port: ", forwardedPort, f.Port)
+		dst = r.appendMerged(dst, b, "X-Forwarded-Port: ", forwardedPort, f.Port)
 	}
-	if f.Proto != "" {
-		dst = append(append(append(dst, "X-Forwarded-Proto: "...), f.Proto...), "\r\n"...)
+	if f.Forwarded {
+		dst = r.appendForwarded(dst, b, f)
 	}
-	if f.Client != "" {
-		dst = append(append(append(dst, "X-Forwarded-For: "...), f.Client...), "\r\n"...)
-	}
-	dst = r.appendHost(dst, b)
-	if f.Port != "" {
-		dst = append(append(append(dst, "X-Forwarded-Port: "...), f.Port...), "\r\n"...)
+	if f.RealIP {
+		dst = appendRealIP(dst, f)
 	}
 	return dst
+}
+
+func appendUnlessEmpty(dst []byte, name, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	return append(append(append(dst, name...), value...), "\r\n"...)
+}
+
+// appendSaid writes the X-Forwarded fields by what a trusted proxy has said in Forwarded.
+func (r *Request) appendSaid(dst, b []byte, f *Forward) []byte {
+	proto, port := f.Proto, f.Port
+	if f.Said.Proto != "" {
+		proto, port = f.Said.Proto, "" // the port is of another connection
+	}
+	dst = appendUnlessEmpty(dst, "X-Forwarded-Proto: ", proto)
+	dst = appendChain(dst, f)
+	if f.Said.Host == "" {
+		dst = r.appendHost(dst, b)
+	} else {
+		dst = appendUnlessEmpty(dst, "X-Forwarded-Host: ", f.Said.Host)
+		port = portOf(f.Said.Host, proto)
+	}
+	return appendUnlessEmpty(dst, "X-Forwarded-Port: ", port)
+}
+
+// appendChain writes the X-Forwarded-For of a client that was told in another field, and of the proxy that told it.
+func appendChain(dst []byte, f *Forward) []byte {
+	if !f.Said.Client.IsValid() {
+		return appendUnlessEmpty(dst, "X-Forwarded-For: ", f.Client)
+	}
+	dst = f.Said.Client.AppendTo(append(dst, "X-Forwarded-For: "...))
+	return append(append(append(dst, ", "...), f.Client...), "\r\n"...)
+}
+
+func appendRealIP(dst []byte, f *Forward) []byte {
+	if !f.Trusted || !f.Said.Client.IsValid() {
+		return appendUnlessEmpty(dst, "X-Real-IP: ", f.Client)
+	}
+	return append(f.Said.Client.AppendTo(append(dst, "X-Real-IP: "...)), "\r\n"...)
 }
 
 func (r *Request) appendHost(dst, b []byte) []byte {

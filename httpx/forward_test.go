@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -9,6 +10,7 @@ import (
 func TestForward(t *testing.T) {
 	stranger := Forward{Client: "192.0.2.1", Proto: "https", Port: "443"}
 	proxy := Forward{Client: "192.0.2.1", Proto: "https", Port: "443", Trusted: true}
+	client := netip.MustParseAddr("2001:db8::9")
 	const ours = "X-Forwarded-Proto: https|X-Forwarded-For: 192.0.2.1|X-Forwarded-Host: h|X-Forwarded-Port: 443||"
 	for _, c := range []struct {
 		name     string
@@ -44,14 +46,36 @@ func TestForward(t *testing.T) {
 			"GET / HTTP/1.1|Host: h|A_B: c|" + ours},
 		{"trusted", proxy,
 			"GET / HTTP/1.1|X-Forwarded-For: 1.1.1.1|Host: h|X-Forwarded-For:|x-forwarded-for: 2.2.2.2, 3.3.3.3|X-Forwarded-Proto: http|X-Forwarded-Ssl: on|Forwarded: for=1|X-Real-IP: 1.1.1.1|X_Forwarded_For: 9.9.9.9||",
-			"GET / HTTP/1.1|Host: h|X-Forwarded-Ssl: on|Forwarded: for=1|X-Real-IP: 1.1.1.1|X-Forwarded-Proto: http|X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.1|X-Forwarded-Host: h|X-Forwarded-Port: 443||"},
+			"GET / HTTP/1.1|Host: h|X-Forwarded-Ssl: on|X-Forwarded-Proto: http|X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.1|X-Forwarded-Host: h|X-Forwarded-Port: 443||"},
 		{"trusted with host and port", proxy, "GET / HTTP/1.1|Host: h|X-Forwarded-Host: www|X-Forwarded-Port: 8443||",
 			"GET / HTTP/1.1|Host: h|X-Forwarded-Proto: https|X-Forwarded-For: 192.0.2.1|X-Forwarded-Host: www|X-Forwarded-Port: 8443||"},
 		{"Connection cannot take away what a trusted proxy said", proxy, "GET / HTTP/1.1|Host: h|X-Forwarded-For: 1.1.1.1|X-Real-IP: 1.1.1.1|Connection: X-Forwarded-For, X-Real-IP||",
-			"GET / HTTP/1.1|Host: h|X-Real-IP: 1.1.1.1|X-Forwarded-Proto: https|X-Forwarded-For: 1.1.1.1, 192.0.2.1|X-Forwarded-Host: h|X-Forwarded-Port: 443||"},
+			"GET / HTTP/1.1|Host: h|X-Forwarded-Proto: https|X-Forwarded-For: 1.1.1.1, 192.0.2.1|X-Forwarded-Host: h|X-Forwarded-Port: 443||"},
 		{"Unix socket", Forward{Proto: "http"}, "GET / HTTP/1.1|Host: h|X-Forwarded-For: 1.1.1.1||", "GET / HTTP/1.1|Host: h|X-Forwarded-Proto: http|X-Forwarded-Host: h||"},
 		{"trusted Unix socket", Forward{Proto: "http", Trusted: true}, "GET / HTTP/1.1|Host: h|X-Forwarded-For: 1.1.1.1||",
 			"GET / HTTP/1.1|Host: h|X-Forwarded-Proto: http|X-Forwarded-For: 1.1.1.1|X-Forwarded-Host: h||"},
+		{"by Forwarded", Forward{Client: "192.0.2.1", Proto: "http", Port: "80", Trusted: true, Field: TrustForwarded, Said: Said{Client: client, Proto: "https", Host: "www"}},
+			"GET / HTTP/1.1|Host: h|Forwarded: for=1|X-Forwarded-For: 6.6.6.6|X-Forwarded-Proto: evil|X-Forwarded-Ssl: evil|X-Real-IP: 6.6.6.6||",
+			"GET / HTTP/1.1|Host: h|Forwarded: for=1|X-Forwarded-Proto: https|X-Forwarded-For: 2001:db8::9, 192.0.2.1|X-Forwarded-Host: www|X-Forwarded-Port: 443||"},
+		{"by Forwarded, of nobody", Forward{Client: "192.0.2.1", Proto: "http", Port: "80", Trusted: true, Field: TrustForwarded},
+			"GET / HTTP/1.1|Host: h|X-Forwarded-For: 6.6.6.6||",
+			"GET / HTTP/1.1|Host: h|X-Forwarded-Proto: http|X-Forwarded-For: 192.0.2.1|X-Forwarded-Host: h|X-Forwarded-Port: 80||"},
+		{"by X-Real-IP", Forward{Client: "192.0.2.1", Proto: "http", Trusted: true, Field: TrustRealIP, Said: Said{Client: client}},
+			"GET / HTTP/1.1|Host: h|X-Real-IP: 2001:db8::9|X-Forwarded-For: 6.6.6.6|Forwarded: for=6.6.6.6|X-Forwarded-Proto: https||",
+			"GET / HTTP/1.1|Host: h|X-Real-IP: 2001:db8::9|X-Forwarded-Proto: https|X-Forwarded-For: 2001:db8::9, 192.0.2.1|X-Forwarded-Host: h||"},
+		{"Forwarded and X-Real-IP", Forward{Client: "2001:db8::1", Proto: "https", Forwarded: true, By: "2001:db8::2", RealIP: true},
+			"GET / HTTP/1.1|Host: h:8443|Forwarded: for=6.6.6.6|X-Real-IP: 6.6.6.6||",
+			`GET / HTTP/1.1|Host: h:8443|X-Forwarded-Proto: https|X-Forwarded-For: 2001:db8::1|X-Forwarded-Host: h:8443|Forwarded: for="[2001:db8::1]";proto=https;host="h:8443";by="[2001:db8::2]"|X-Real-IP: 2001:db8::1||`},
+		{"Forwarded appended", Forward{Client: "192.0.2.1", Proto: "http", Trusted: true, Field: TrustForwarded, Said: Said{Client: client}, Forwarded: true, By: "192.0.2.2", RealIP: true},
+			"GET / HTTP/1.0|Forwarded: for=1|Forwarded:|Forwarded: for=2;proto=http||",
+			"GET / HTTP/1.0|X-Forwarded-Proto: http|X-Forwarded-For: 2001:db8::9, 192.0.2.1|Forwarded: for=1, for=2;proto=http, for=192.0.2.1;proto=http;by=192.0.2.2|X-Real-IP: 2001:db8::9||"},
+		{"Forwarded by X-Forwarded-For", Forward{Client: "192.0.2.1", Proto: "http", Trusted: true, Said: Said{Client: client}, Forwarded: true},
+			"GET / HTTP/1.0|Forwarded: for=6.6.6.6|X-Forwarded-For: 2001:db8::9||",
+			`GET / HTTP/1.0|X-Forwarded-Proto: http|X-Forwarded-For: 2001:db8::9, 192.0.2.1|Forwarded: for="[2001:db8::9]", for=192.0.2.1;proto=http||`},
+		{"Forwarded of a Unix socket", Forward{Proto: "http", Forwarded: true}, "GET / HTTP/1.0||", "GET / HTTP/1.0|X-Forwarded-Proto: http|Forwarded: for=unknown;proto=http||"},
+		{"Via and an id", Forward{Via: "edge", IDName: "X-Request-ID", ID: []byte("7")},
+			"GET / HTTP/1.0|Host: h|Via: 1.1 a (b, c)|x-request-id: 6|X_Request_ID: 6||", "GET / HTTP/1.0|Host: h|Via: 1.1 a (b, c)|X-Forwarded-Host: h|X-Request-ID: 7|Via: 1.0 edge||"},
+		{"Via of HTTP/2", Forward{Via: "edge:443", Version: "2"}, "GET / HTTP/1.1|Host: h|Connection: Via|Via: 1.1 a||", "GET / HTTP/1.1|Host: h|Via: 1.1 a|X-Forwarded-Host: h|Via: 2 edge:443||"},
 	} {
 		var r Request
 		b := []byte(strings.ReplaceAll(c.in, "|", "\r\n"))

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -92,6 +93,11 @@ func FuzzRequest(f *testing.F) {
 		if got, want := ourSet(&r.head, b), fieldSet(same.Header, "Cache-Control", "Pragma"); !slices.Equal(got, want) {
 			t.Errorf("%q: fields %q, net/http says %q", b[:n], got, want)
 		}
+		r.Passed(b, "edge")
+		r.ID(b, "X-Request-ID")
+		for field := range TrustRealIP + 1 {
+			r.Whence(b, field, func(netip.Addr) bool { return trusted }) //nolint:errcheck // that it returns is what is tested
+		}
 		fwd := Forward{Client: "192.0.2.1", Proto: "https", Port: "443", Trusted: trusted}
 		server := checkForwarded(t, &r, b, &fwd)
 		got := fieldSet(server.Header, slices.Concat(rewritten, []string{"Connection", "Upgrade", "Expect"})...)
@@ -132,6 +138,9 @@ func goesNoFurther(name string, trusted bool) bool {
 	about := saysWhence(plain)
 	if strings.HasPrefix(plain, "x-denied-reason") && saysWhence(plain) {
 		return true
+	}
+	if name == "forwarded" || name == "x-real-ip" {
+		return true // but where proxies speak of their clients there
 	}
 	if plain != name {
 		return about || knownNames[plain] != other

@@ -191,6 +191,18 @@ func (h *head) dropNamed(b, name []byte) {
 	}
 }
 
+// setFate decides about all fields of a kind.
+func (h *head) setFate(k kind, to fate) {
+	if !h.hasKind(k) {
+		return
+	}
+	for i := range h.fields {
+		if h.fields[i].kind == k {
+			h.fields[i].fate = to
+		}
+	}
+}
+
 // wantsKeepAlive is RFC 9112 section 9.3.
 func (h *head) wantsKeepAlive(minor int) bool {
 	return !h.close && (minor > 0 || h.keepAlive)

@@ -18,8 +18,6 @@
 // could not tell them from the real ones. Fields about where a request came from are believed only when the peer is a trusted proxy; see [Forward].
 package httpx
 
-import "strconv"
-
 // An Error says why a message is refused.
 type Error struct {
 	// Status is the HTTP status that a client is to be told: 400, 414, 417, 431, 501 or 505. It means nothing where a server's
@@ -37,6 +35,9 @@ func bad(reason string) *Error { return &Error{Status: 400, Reason: reason} }
 
 // MaxFields is the largest number of field lines in a head; more are refused with 431.
 const MaxFields = 256
+
+// Answers tells whether the edge answers with a status by itself, and with a page.
+func Answers(status int) bool { return status >= 400 && StatusText(status) != "Error" }
 
 // StatusText returns the reason phrase of a status that the edge itself answers with, "Error" for any other.
 func StatusText(status int) string {
@@ -75,57 +76,8 @@ func StatusText(status int) string {
 		return "Gateway Timeout"
 	case 505:
 		return "HTTP Version Not Supported"
+	case 508:
+		return "Loop Detected"
 	}
 	return "Error"
-}
-
-// AppendErrorPage appends a whole response with a short HTML page: the status and, where detail is not empty, one sentence of
-// explanation, escaped. The response announces that the connection closes and is not to be cached. For an answer to HEAD
-// the page is left out; its Content-Length stays (RFC 9110 section 9.3.2).
-func AppendErrorPage(dst []byte, status int, detail string, head bool) []byte {
-	page := appendPage(nil, status, detail)
-	dst = append(dst, "HTTP/1.1 "...)
-	dst = strconv.AppendInt(dst, int64(status), 10)
-	dst = append(dst, ' ')
-	dst = append(dst, StatusText(status)...)
-	dst = append(dst, "\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: "...)
-	dst = strconv.AppendInt(dst, int64(len(page)), 10)
-	dst = append(dst, "\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"...)
-	if head {
-		return dst
-	}
-	return append(dst, page...)
-}
-
-func appendPage(dst []byte, status int, detail string) []byte {
-	title := strconv.Itoa(status) + " " + StatusText(status)
-	dst = append(dst, "<!DOCTYPE html>\n<html><head><title>"...)
-	dst = append(dst, title...)
-	dst = append(dst, "</title></head>\n<body><h1>"...)
-	dst = append(dst, title...)
-	dst = append(dst, "</h1>"...)
-	if detail != "" {
-		dst = append(dst, "<p>"...)
-		dst = appendEscaped(dst, detail)
-		dst = append(dst, "</p>"...)
-	}
-	return append(dst, "</body></html>\n"...)
-}
-
-func appendEscaped(dst []byte, s string) []byte {
-	for i := range len(s) {
-		switch c := s[i]; c {
-		case '<':
-			dst = append(dst, "&lt;"...)
-		case '>':
-			dst = append(dst, "&gt;"...)
-		case '&':
-			dst = append(dst, "&amp;"...)
-		case '"':
-			dst = append(dst, "&quot;"...)
-		default:
-			dst = append(dst, c)
-		}
-	}
-	return dst
 }

@@ -8,6 +8,8 @@ type ResponsePolicy struct {
 	Remove []string
 	// Append is whole field lines, each with its CRLF, that come last. Their names are to be in Remove as well, or there may be two.
 	Append string
+	// Via is our name in Via, empty: none is added.
+	Via string
 }
 
 // IsFieldName tells whether a word can be the name of a field (RFC 9110 section 5.1).
@@ -18,7 +20,7 @@ func (r *Response) Apply(b []byte, p *ResponsePolicy) {
 	if p == nil {
 		return
 	}
-	r.last = p.Append
+	r.last, r.via = p.Append, p.Via
 	for i := range r.fields {
 		f := &r.fields[i]
 		for _, name := range p.Remove {

@@ -2,16 +2,17 @@ package httpx
 
 import (
 	"bytes"
+	"net/netip"
 	"strconv"
 )
 
 // AppendSecure appends a whole response that sends the client to the same thing over HTTPS: 308, which keeps method and body (RFC 9110
 // section 15.4.9). b is what Parse was last shown. port is the one that HTTPS is on; "" leaves the port that the client has
-// named. A request that names no host, which HTTP/1.0 allows, gets 400. The response announces that the connection closes.
+// named. The response announces that the connection closes. It is nil for a request that names no host, which HTTP/1.0 allows.
 func (r *Request) AppendSecure(dst, b []byte, port string) []byte {
 	host := r.Host(b)
 	if len(host) == 0 {
-		return AppendErrorPage(dst, 400, "this is served over HTTPS only, and the request names no host to go to", r.IsHead)
+		return nil
 	}
 	dst = append(dst, "HTTP/1.1 308 Permanent Redirect\r\nLocation: https://"...)
 	if port != "" {
@@ -54,4 +55,24 @@ func AppendText(dst []byte, text string, head bool) []byte {
 		return dst
 	}
 	return append(dst, text...)
+}
+
+// SaidSecure tells whether a trusted proxy says that the request came to it, or to one before it, over TLS.
+func (r *Request) SaidSecure(b []byte, field TrustedField, trusts func(netip.Addr) bool) bool {
+	if field == TrustForwarded {
+		said, err := r.Whence(b, field, trusts)
+		return err == nil && said.Proto == "https"
+	}
+	for i := range r.fields {
+		if r.fields[i].kind != forwardedProto {
+			continue
+		}
+		for rest, more := r.fields[i].valueOf(b), true; more; {
+			var proto []byte
+			if proto, rest, more = cutComma(rest); equalFold(proto, "https") {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"net/http"
+	"net/netip"
 	"testing"
 )
 
@@ -27,16 +28,46 @@ func TestAppendSecure(t *testing.T) {
 			t.Fatalf("%q: %d %v", tt.request, n, err)
 		}
 		out := r.AppendSecure(nil, b, tt.port)
+		if tt.location == "" {
+			if out != nil {
+				t.Errorf("%q: got %q", tt.request, out)
+			}
+			continue
+		}
 		response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(out)), nil)
 		if err != nil {
 			t.Fatalf("%q: %v", out, err)
 		}
-		want := http.StatusPermanentRedirect
-		if tt.location == "" {
-			want = http.StatusBadRequest
-		}
-		if response.StatusCode != want || response.Header.Get("Location") != tt.location || !response.Close {
+		if response.StatusCode != http.StatusPermanentRedirect || response.Header.Get("Location") != tt.location || !response.Close {
 			t.Errorf("%q: got %q", tt.request, out)
+		}
+	}
+}
+
+func TestSaidSecure(t *testing.T) {
+	nobody := func(netip.Addr) bool { return false }
+	for _, tt := range []struct {
+		fields string
+		field  TrustedField
+		want   bool
+	}{
+		{"X-Forwarded-Proto: https", TrustForwardedFor, true},
+		{"X-Forwarded-Proto: HTTPS, http", TrustRealIP, true},
+		{"X-Forwarded-Proto: http\r\nx-forwarded-proto: https", TrustForwardedFor, true},
+		{"X-Forwarded-Proto: http", TrustForwardedFor, false},
+		{"X_Forwarded_Proto: https", TrustForwardedFor, false},
+		{"Forwarded: for=192.0.2.1;proto=https", TrustForwardedFor, false},
+		{"Forwarded: for=192.0.2.1;proto=https", TrustForwarded, true},
+		{"Forwarded: for=192.0.2.1;proto=http", TrustForwarded, false},
+		{"X-Forwarded-Proto: https", TrustForwarded, false},
+	} {
+		var r Request
+		b := []byte("GET / HTTP/1.0\r\n" + tt.fields + "\r\n\r\n")
+		if n, err := r.Parse(b, 1<<16); n != len(b) || err != nil {
+			t.Fatal(err)
+		}
+		if got := r.SaidSecure(b, tt.field, nobody); got != tt.want {
+			t.Errorf("%q by %d: %v", tt.fields, tt.field, got)
 		}
 	}
 }

@@ -225,7 +225,7 @@ func (r *Request) known(b []byte, f *field) *Error {
 		f.fate = drop
 	case provenance, identity, place, denial:
 		f.fate = keepIfTrusted
-	case trailer:
+	case trailer, via:
 	default:
 		f.fate = drop
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -291,6 +292,8 @@ func TestRequestAllocatesNothing(t *testing.T) {
 	out := make([]byte, 0, 1024)
 	f := &Forward{Client: "192.0.2.1", Proto: "https", Port: "443"}
 	trusted := &Forward{Client: "192.0.2.1", Proto: "https", Port: "443", Trusted: true}
+	full := &Forward{Client: "2001:db8::1", Proto: "https", Trusted: true, Field: TrustForwarded, Said: Said{Client: netip.MustParseAddr("2001:db8::2"), Proto: "https", Host: "a"},
+		Forwarded: true, RealIP: true, By: "192.0.2.2", Via: "edge", IDName: "X-Request-ID", ID: []byte("0123456789abcdef")}
 	var r Request
 	allocs := testing.AllocsPerRun(100, func() {
 		for _, b := range [][]byte{head, absolute} {
@@ -303,6 +306,10 @@ func TestRequestAllocatesNothing(t *testing.T) {
 			}
 			out = r.AppendForward(out[:0], b, f)
 			out = r.AppendForward(out[:0], b, trusted)
+			out = r.AppendForward(out[:0], b, full)
+			if r.Passed(b, "edge") || r.ID(b, "X-Request-ID") != nil {
+				t.Fatal("found what is not there")
+			}
 		}
 	})
 	if allocs != 0 {

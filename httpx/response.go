@@ -10,10 +10,13 @@ type Response struct {
 	KeepAlive bool
 	// Body is how the response's body is delimited, ready to be fed.
 	Body Body
+	// Extra is field lines, each with its CRLF, that AppendForward puts last.
+	Extra []byte
 
 	head
 	verbatim bool   // the status line is forwarded as it came
 	last     string // field lines that come last
+	via      string // our name in Via
 }
 
 // Reset prepares r for the next message.
@@ -149,17 +152,6 @@ func (r *Response) dropFraming() {
 	r.setFate(contentLength, drop)
 }
 
-func (r *Response) setFate(k kind, to fate) {
-	if !r.hasKind(k) {
-		return
-	}
-	for i := range r.fields {
-		if r.fields[i].kind == k {
-			r.fields[i].fate = to
-		}
-	}
-}
-
 // Interim tells whether another response to the same request follows: 1xx but for 101 (RFC 9110 section 15.2).
 func (r *Response) Interim() bool { return r.Status < 200 && r.Status != 101 }
 
@@ -180,7 +172,10 @@ func (r *Response) AppendForward(dst, b []byte, keepAlive bool, clientMinor int)
 		dst = append(dst, "\r\n"...)
 		from = r.lineEnd + 2
 	}
-	dst = append(r.appendKept(dst, b, from, true), r.last...)
+	dst = append(append(r.appendKept(dst, b, from, true), r.last...), r.Extra...)
+	if r.via != "" {
+		dst = appendVia(dst, versions[r.Minor], r.via)
+	}
 	switch {
 	case r.Status == 101:
 		dst = append(dst, "Connection: Upgrade\r\n"...)

@@ -8,14 +8,12 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"edgepen/acl"
 	"edgepen/httpx"
 	"edgepen/proxy/limit"
-	"edgepen/proxy/relay"
 	"edgepen/tls"
 )
 
@@ -28,11 +26,17 @@ type asker struct {
 
 // Permit implements backend.Lists. A list of today that asks for what this client was never asked for is the one of that time.
 func (a *asker) Permit(list int) bool {
-	l := a.now.lists[list]
-	if needs := l.Needs(); needs > a.snap.stage || needs >= acl.Hello && a.now.byJA4 && !a.snap.byJA4 {
-		l = a.snap.lists[list]
+	v, _ := a.judge(list)
+	return v.Permit
+}
+
+// judge says besides in which configuration the list is.
+func (a *asker) judge(list int) (acl.Verdict, *snapshot) {
+	of := a.now
+	if needs := of.lists[list].Needs(); needs > a.snap.stage || needs >= acl.Hello && a.now.byJA4 && !a.snap.byJA4 {
+		of = a.snap
 	}
-	return l.Judge(&a.who, acl.Certificate).Permit
+	return of.lists[list].Judge(&a.who, acl.Certificate), of
 }
 
 // stillPermitted asks client_acl once more, where it has changed since the client came.
@@ -184,41 +188,6 @@ func (p *Proxy) endDenied() {
 			c.abort()
 		}
 	})
-}
-
-// redirect answers an ACME authority that validates a name (http-01), and sends everybody else to HTTPS.
-func (c *connection) redirect() {
-	validated := false
-	relay.Respond(relay.NewStream(c.client, nil), c.snap.HeadMax, c.snap.HeadTimeout, !c.denied, c, func(r *httpx.Request, head []byte) []byte {
-		if answer, ok := c.p.acme.answer(string(r.Host(head)), string(r.Path(head))); ok {
-			validated = true
-			return httpx.AppendText(nil, answer, r.IsHead)
-		}
-		if c.denied {
-			return nil
-		}
-		return r.AppendSecure(nil, head, strconv.Itoa(int(c.snap.tlsPort())))
-	})
-	if c.denied && !validated {
-		c.note()
-	}
-}
-
-// plainHTTP answers a client that speaks HTTP where TLS is spoken.
-func (c *connection) plainHTTP() {
-	stream := relay.NewStream(c.client, nil)
-	switch {
-	case c.denied:
-		c.note()
-	case c.snap.PlainHTTP == PlainRedirected:
-		relay.Respond(stream, c.snap.HeadMax, shorter(c.snap.HeadTimeout, c.snap.HandshakeTimeout), true, c, func(r *httpx.Request, head []byte) []byte {
-			return r.AppendSecure(nil, head, "")
-		})
-	default:
-		page := httpx.AppendErrorPage(nil, 400, "this port speaks HTTPS: use https:// in the address", false)
-		c.journal.answered(400, page)
-		stream.Farewell(page)
-	}
 }
 
 // shorter is the shorter of two times of which 0 is for ever.

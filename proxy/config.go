@@ -10,10 +10,12 @@ import (
 	"edgepen/certs"
 	"edgepen/certs/acme"
 	"edgepen/certs/revoke"
+	"edgepen/httpx"
 	"edgepen/proxy/accesslog"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/health"
 	"edgepen/proxy/limit"
+	"edgepen/proxy/relay"
 	"edgepen/tls"
 	"edgepen/tls/upstream"
 )
@@ -65,6 +67,17 @@ type HSTS struct {
 	Subdomains bool
 	Preload    bool
 }
+
+// Pace is how slowly a client may send or take a body.
+type Pace = relay.Pace
+
+// ClientFrom says whom client_acl is asked about.
+type ClientFrom int
+
+const (
+	FromPeer   ClientFrom = iota // the peer, or whom its PROXY header introduces
+	FromHeader                   // also, for each request of a trusted proxy, the client that it tells in TrustedField
+)
 
 // ProxySource is what becomes of the PROXY headers of some peers.
 type ProxySource struct {
@@ -125,6 +138,18 @@ type Config struct {
 	HeadMax        int           // bytes of a request or response head
 	HeadTimeout    time.Duration // for a request head
 	TrustedProxies []netip.Prefix
+
+	TrustedField httpx.TrustedField // in which trusted proxies tell their clients
+	ClientFrom   ClientFrom         // whom client_acl is about
+	Forwarded    bool               // servers are told in Forwarded (RFC 7239) as well
+	RealIP       bool               // and in X-Real-IP
+	RequestID    string             // name of a field with an id of each request; empty: there is none
+	Via          string             // our name in Via; empty: none is added
+	ErrorPages   map[int]string     // files that clients are shown with our own answers, by status
+
+	BodyPace       Pace          // of clients that send a request's body
+	ResponsePace   Pace          // of clients that take a response
+	RequestTimeout time.Duration // from a request's head to the end of the response; 0: none
 
 	BodyMax      int      // bytes of a request's body; 0: any number
 	RequestsMax  int      // of a client's connection in HTTP/1.1; 0: any number
@@ -222,6 +247,8 @@ func DefaultConfig() Config {
 		HeadMax:          64 << 10,
 		HeadTimeout:      30 * time.Second,
 		HandshakeTimeout: 10 * time.Second,
+		BodyPace:         Pace{Rate: 128, Grace: time.Minute},
+		ResponsePace:     Pace{Rate: 128, Grace: time.Minute},
 		Resolve:          time.Minute,
 		TarpitACL:        -1,
 		GeoBuiltin:       true,
@@ -265,6 +292,7 @@ func (c *Config) clone() Config {
 	d.Listeners = slices.Clone(c.Listeners)
 	d.Servers = slices.Clone(c.Servers)
 	d.TrustedProxies = slices.Clone(c.TrustedProxies)
+	d.ErrorPages = maps.Clone(c.ErrorPages)
 	d.RemoveFields = slices.Clone(c.RemoveFields)
 	d.ProxyFrom = slices.Clone(c.ProxyFrom)
 	d.GeoIP = slices.Clone(c.GeoIP)

@@ -62,6 +62,7 @@ type connection struct {
 	journal     *journal                       // for the access log; nil: there was none when it began
 	tunnel      atomic.Pointer[relay.RawRelay] // nil: none at present
 	branches    branches
+	forward     *httpx.Forward // under HTTP: what servers are told of the request in hand
 }
 
 // serverEnd is the server's end of a connection, for those who look at it from outside.
@@ -109,7 +110,12 @@ func (c *connection) serve() {
 		c.turnAway()
 		return
 	}
-	c.admitted.Store(&c.asker.who)
+	admitted := &c.asker.who
+	if c.proxies { // what is asked about later changes with each client that it speaks for
+		who := c.asker.who
+		admitted = &who
+	}
+	c.admitted.Store(admitted)
 	if !c.stillPermitted() {
 		c.failed("client_acl has changed")
 		c.p.log.Info("client refused", "client", c.shown, "why", "client_acl has changed")
@@ -436,7 +442,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	}
 	config := &relay.HTTPConfig{
 		Forward: httpx.Forward{Client: client, Proto: proto, Port: c.shownPort(),
-			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr), Identity: c.identity, Asked: asked, Place: c.place(c.addr)},
+			Trusted: c.addr.IsValid() && c.snap.trusts(c.addr), Field: c.snap.TrustedField, Identity: c.identity, Asked: asked, Place: c.place(c.addr)},
 		HeadLimit:    c.snap.HeadMax,
 		BodyMax:      int64(c.snap.BodyMax),
 		Requests:     c.snap.RequestsMax,
@@ -462,6 +468,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 	if c.proxies {
 		config.Behalf = func(r *httpx.Request, head []byte) (bool, error) { return c.speaksFor(r, head, &config.Forward) }
 	}
+	c.manners(config)
 	if c.denied {
 		config.Forward.Denied = httpx.DeniedField(ReasonWords[c.denial.reason])
 	}
@@ -474,5 +481,9 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 
 // refused records a request that no server answered.
 func (c *connection) refused(status int, why error) {
-	c.p.log.Info("request refused", "client", c.shown, "status", status, "why", why)
+	args := []any{"client", c.shown, "status", status, "why", why}
+	if c.forward != nil && c.forward.ID != nil {
+		args = append(args, "id", string(c.forward.ID))
+	}
+	c.p.log.Info("request refused", args...)
 }

@@ -155,7 +155,7 @@ func (d datagrams) deny(s *snapshot, client netip.Addr) (denied bool, word strin
 	if v.Permit {
 		return false, "", true
 	}
-	why := s.denialBy(v)
+	why := s.denialBy(s.ClientACL, v)
 	action := s.action(why.reason)
 	if action != Abused {
 		action = CloseIt

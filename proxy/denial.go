@@ -93,12 +93,11 @@ func (s *snapshot) reasonOf(list, entry int) Reason {
 // deniedByList notes that client_acl denies the client.
 func (c *connection) deniedByList(v acl.Verdict) {
 	c.denied = true
-	c.denial = c.snap.denialBy(v)
+	c.denial = c.snap.denialBy(c.snap.ClientACL, v)
 }
 
-// denialBy is a verdict of client_acl against a client.
-func (s *snapshot) denialBy(v acl.Verdict) denial {
-	list := s.ClientACL
+// denialBy is the verdict of a list against a client.
+func (s *snapshot) denialBy(list int, v acl.Verdict) denial {
 	d := denial{reason: s.reasonOf(list, v.Entry), why: "no entry permits it", list: list}
 	if v.Entry >= 0 {
 		d.why, d.entry = s.ACLs[list][v.Entry].String(), v.Entry+1
@@ -159,9 +158,9 @@ func (c *connection) answered(stream *relay.Stream) bool {
 		return false
 	}
 	c.eachStream(stream, true, func(_ onGone, client *relay.Stream) {
-		relay.Respond(client, c.snap.HeadMax, c.snap.HeadTimeout, true, c.branch(), func(r *httpx.Request, _ []byte) []byte {
-			return httpx.AppendErrorPage(nil, status, "", r.IsHead)
-		})
+		brief := c.snap.brief()
+		brief.Witness = c.branch()
+		relay.Respond(client, brief, func(r *httpx.Request, _ []byte) []byte { return c.snap.answer(status, "", r.IsHead) })
 	})
 	return true
 }

@@ -11,6 +11,7 @@ import (
 	"edgepen/acl"
 	"edgepen/certs"
 	"edgepen/certs/revoke"
+	"edgepen/httpx"
 )
 
 // Check compiles the configuration, reading every file that it names and looking up every server, and opens nothing.
@@ -258,6 +259,12 @@ func (e *explanation) forwarded() {
 			}
 		}
 		e.say("X-Forwarded-For and its like: believed from %s, removed from all others", strings.Join(all, ", "))
+		if e.TrustedField != httpx.TrustForwardedFor {
+			e.say("clients of these are told in %s", map[httpx.TrustedField]string{httpx.TrustForwarded: "Forwarded", httpx.TrustRealIP: "X-Real-IP"}[e.TrustedField])
+		}
+		if e.ClientFrom == FromHeader {
+			e.say("client_acl is asked about these, and about their clients")
+		}
 	}
 	if e.HTTP && e.asksForCertificates() && e.Identity != (Identity{}) {
 		e.say("servers are told of client certificates in Client-Cert or X-SSL-Client- fields; what clients send under these names is removed")

@@ -250,6 +250,8 @@ func (c *connection) Asked(r *httpx.Request, head []byte) {
 	t := &j.record
 	t.Method, t.Target, t.Host = j.text.Value(r.Method(head)), j.text.Target(r.Target(head)), j.text.Value(r.Host(head))
 	switch {
+	case c.quic != nil:
+		t.Protocol = "HTTP/3.0"
 	case c.protocol == h2.Protocol:
 		t.Protocol = "HTTP/2.0"
 	case r.Minor == 0:

@@ -27,6 +27,7 @@ type snapshot struct {
 	profile    *tls.Profile                     // the same
 	revocation *revoke.Rules                    // what clients' certificates are held against
 	policies   map[bool]*httpx.ResponsePolicy   // by whether the client speaks TLS
+	pages      httpx.Pages                      // with our own answers
 	announcing map[string]*httpx.ResponsePolicy // the same with TLS where HTTP/3 is offered too, by the listener's address
 	upstream   *upstream.Client                 // nil: no TLS to the servers
 	inside     *certs.Set                       // what upstream was made of
@@ -89,6 +90,7 @@ func (p *Proxy) compile(c Config, old *snapshot, again bool, addresses resolver)
 	}
 	for _, step := range []func() error{
 		s.compileAccessLog,
+		func() error { return s.readPages(old) },
 		func() error { return s.openGeo(p, old) },
 		func() error { return s.compileLists(p, running, again) },
 		func() error { return s.loadCertificates(p, old) },

@@ -34,7 +34,7 @@ func (c *connection) eachStream(stream *relay.Stream, once bool, serve func(gone
 		c.quic.Serve(ctx, h3.Serving{Streams: s.HTTP2Streams, HeadMax: s.HeadMax, Head: s.HeadTimeout, Idle: s.Idle(),
 			Exchange: func(ctx context.Context, client net.Conn) { one(endOf(ctx), client) }})
 	case c.protocol == h2.Protocol:
-		h2.Serve(ctx, stream.Conn(), h2.Config{Streams: s.HTTP2Streams, HeadMax: s.HeadMax, HeadTimeout: s.HeadTimeout, Idle: s.Idle(),
+		h2.Serve(ctx, stream.Conn(), h2.Config{Streams: s.HTTP2Streams, HeadMax: s.HeadMax, HeadTimeout: s.HeadTimeout, Idle: s.Idle(), Stalled: s.stalled(),
 			Refused:  c.refusedStream,
 			Exchange: func(client *h2.Stream) { one(client.OnGone, client) }})
 	default:
@@ -60,8 +60,8 @@ func (c *connection) exchange(gone onGone, client *relay.Stream) {
 // branch is a connection for one of the requests that another carries at once.
 type branch struct {
 	connection
-	config  *relay.HTTPConfig
-	forward httpx.Forward // as config has it at first
+	config *relay.HTTPConfig
+	told   httpx.Forward // config's Forward as it is at first
 }
 
 // branch is a new one.
@@ -92,13 +92,13 @@ func (b *branches) take(c *connection) *branch {
 		one := c.branch()
 		one.config = one.httpConfig()
 		one.config.Rest = nil // GOAWAY has said which requests are still to be answered
-		one.forward = one.config.Forward
+		one.told = one.config.Forward
 		return one
 	}
 	one := b.free[last]
 	b.free[last], b.free = nil, b.free[:last]
 	one.begin(c)
-	one.config.Forward = one.forward
+	one.config.Forward, one.forward = one.told, &one.config.Forward
 	return one
 }
 

@@ -40,6 +40,9 @@ func (o *options) warnUnreadable(log *slog.Logger) {
 	c := o.in.Proxy.Config()
 	files := append(slices.Clone(c.GeoIP), o.config, c.ACMESecretFile, c.ACME.CARoots)
 	files = append(files, o.in.Proxy.CertificateFiles()...)
+	for _, page := range c.ErrorPages {
+		files = append(files, page)
+	}
 	for _, l := range c.ACLs {
 		for _, e := range l {
 			files = append(files, e.File)

@@ -233,6 +233,20 @@ func (o *options) httpFlags() []flag {
 	return []flag{
 		o.toggle("H", "http", "http", groupHTTP, "HTTP mode: check every request, tell servers the client in X-Forwarded-For"),
 		o.setting("", "trusted-proxies", "CIDR,…", "trusted_proxies", groupHTTP, "peers whose X-Forwarded-For is kept and appended to"),
+		o.setting("", "trusted-field", "NAME", "trusted_field", groupHTTP, "where they tell it: x-forwarded-for, forwarded or x-real-ip [x-forwarded-for]"),
+		o.setting("", "client-from", "HOW", "client_from", groupHTTP, "whom client_acl is about: peer, or header for their clients too [peer]"),
+		o.toggle("", "forwarded", "forwarded", groupHTTP, "tell servers the client in Forwarded (RFC 7239) too"),
+		o.toggle("", "real-ip", "real_ip", groupHTTP, "tell servers the client in X-Real-IP too"),
+		o.setting("", "request-id", "NAME", "request_id", groupHTTP, "tell servers and clients an id of each request in this field, as X-Request-ID"),
+		o.setting("", "via", "NAME", "via", groupHTTP, "our name in Via, and answer requests that come back with 508"),
+		with("", "error-page", "STATUS=FILE", groupHTTP, "show FILE (.html, .txt, .json) with our own answers of that status; repeat for more", func(v string) error {
+			status, file, ok := strings.Cut(v, "=")
+			if !ok {
+				return fmt.Errorf("%q: expected STATUS=FILE", v)
+			}
+			_, err := o.in.Run("error_page " + control.Quote(status) + " " + control.Quote(file))
+			return err
+		}),
 		o.setting("", "proxy-protocol", "CIDR,…[,optional|,refused]", "proxy_protocol", groupListen, "peers that introduce their clients by a PROXY header, which has to come, may (optional), or must not (refused); repeatable"),
 		o.setting("", "proxy-out", "v1|v2", "proxy_out", groupServers, "introduce clients to servers by a PROXY header, of datagrams by one of v2 before each"),
 		o.toggle("", "no-http2", "no http2", groupHTTP, "do not offer HTTP/2 to clients over TLS"),
@@ -245,6 +259,9 @@ func (o *options) httpFlags() []flag {
 		o.setting("", "response-remove", "NAME,…", "response_remove", groupHTTP, "leave fields of servers' responses out, such as Server"),
 		o.setting("", "body-max", "BYTES", "body_max", groupHTTP, "largest request body, 0 any [0]"),
 		o.setting("", "requests-max", "N", "requests_max", groupHTTP, "requests of an HTTP/1.1 client's connection, 0 any number [0]"),
+		o.pace("body-rate", "body_rate", "slowest upload of a request's body, 0 any [128,60]"),
+		o.pace("response-rate", "response_rate", "slowest download of a response, 0 any [128,60]"),
+		o.setting("", "request-timeout", "SECONDS", "request_timeout", groupHTTP, "from a request's head to the end of the response, 0 for ever [0]"),
 		o.setting("", "head-max", "BYTES", "head_max", groupHTTP, "largest request or response head [65536]"),
 		o.setting("", "head-timeout", "SECONDS", "head_timeout", groupHTTP, "how long a request head may take [30]"),
 		o.setting("", "geoip", "FILE", "geoip", groupClients, "database for country, continent and asn entries in access lists; repeat for more"),
@@ -263,6 +280,14 @@ func (o *options) httpFlags() []flag {
 			return err
 		}),
 	}
+}
+
+// pace is a flag about how slow a client may be: bytes a second and, behind a comma, seconds for which less will do.
+func (o *options) pace(long, command, help string) flag {
+	return with("", long, "BYTES[,SECONDS]", groupHTTP, help, func(v string) error {
+		_, err := o.in.Run(command + " " + strings.ReplaceAll(v, ",", " "))
+		return err
+	})
 }
 
 func (o *options) otherFlags() []flag {

@@ -245,6 +245,15 @@ func (b *backendServer) answer(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "hop")
 	case "gate": // half of an answer, the other half once a file of that name exists
 		b.gate(w, arg)
+	case "events": // an event, and another once a file of that name exists (server-sent events)
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, "data: first\n\n")
+		w.(http.Flusher).Flush()
+		b.await(arg)
+		fmt.Fprintf(w, "data: second\n\n")
+	case "wait": // the request's body, which is not read before a file of that name exists
+		b.await(arg)
+		io.Copy(w, r.Body) //nolint:errcheck // as above
 	case "raw": // bytes of a file, whatever they are, and then the end
 		b.hijack(w, arg)
 	case "whence": // the address that the connection came from, as in NAME.conns
@@ -269,12 +278,19 @@ func (b *backendServer) gate(w http.ResponseWriter, name string) {
 	whole := pattern(200000)
 	w.Write(whole[:100000]) //nolint:errcheck // the client may have left
 	w.(http.Flusher).Flush()
+	if b.await(name) {
+		w.Write(whole[100000:]) //nolint:errcheck // as above
+	}
+}
+
+// await waits until a file exists.
+func (b *backendServer) await(name string) bool {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if _, err := os.Stat(filepath.Join(b.dir, name)); err == nil {
-			w.Write(whole[100000:]) //nolint:errcheck // as above
-			return
+			return true
 		}
 	}
+	return false
 }
 
 func (b *backendServer) hijack(w http.ResponseWriter, name string) {

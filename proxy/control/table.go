@@ -27,7 +27,7 @@ func (c *command) usage() string { return strings.TrimSpace(c.name + " " + c.arg
 func (c *command) takes(no bool) int {
 	switch {
 	case no:
-		return map[string]int{"acl": 1, "cert": 1, "key": 1, "crl": 1, "acme": 1, "acme_on_demand": 1, "acme_challenges": 1, "sni_route": 1, "client_deny": 2}[c.name]
+		return map[string]int{"acl": 1, "cert": 1, "key": 1, "crl": 1, "acme": 1, "acme_on_demand": 1, "acme_challenges": 1, "sni_route": 1, "error_page": 1, "client_deny": 2}[c.name]
 	case strings.Contains(c.args, "…"):
 		return math.MaxInt
 	}
@@ -43,7 +43,7 @@ var table struct {
 
 func commands() []*command {
 	table.once.Do(func() {
-		table.rows = slices.Concat(settings(), clientSettings(), tlsSettings(), inert())
+		table.rows = slices.Concat(settings(), forwardingSettings(), clientSettings(), tlsSettings(), inert())
 		slices.SortStableFunc(table.rows, func(a, b *command) int { return strings.Compare(a.name, b.name) })
 		table.byName = map[string]*command{}
 		for _, c := range table.rows {

@@ -250,6 +250,7 @@ func (w *writer) connections(c *proxy.Config) {
 	for _, p := range c.TrustedProxies {
 		w.command("trusted_proxies", p.String())
 	}
+	w.forwarding(c)
 	w.command("no", "proxy_protocol")
 	for _, source := range c.ProxyFrom {
 		w.command(append([]string{"proxy_protocol"}, sourceWords(source)...)...)

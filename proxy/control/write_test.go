@@ -14,6 +14,7 @@ import (
 
 	"edgepen/acl"
 	"edgepen/certs/revoke"
+	"edgepen/httpx"
 	"edgepen/proxy"
 	"edgepen/proxy/backend"
 	"edgepen/proxy/health"
@@ -101,6 +102,14 @@ func (r random) settings(c *proxy.Config) {
 	}
 	c.HTTP2, c.HTTP2Streams, c.Reuse, c.BackendHTTP2 = r.on(), 1+r.IntN(999), r.on(), r.on()
 	c.HTTP3, c.HTTP3Retry = r.on(), r.IntN(99)
+	c.TrustedField, c.ClientFrom = httpx.TrustedField(r.IntN(3)), proxy.ClientFrom(r.IntN(2))
+	c.Forwarded, c.RealIP, c.RequestID, c.Via = r.on(), r.on(), r.word("", "X-Request-ID"), r.word("", "edge-1")
+	if r.on() {
+		c.ErrorPages = map[int]string{503: "/sorry page.html", 429: "slow.txt"}
+	}
+	c.BodyPace, c.ResponsePace = proxy.Pace{Rate: r.IntN(9), Grace: r.seconds(1)}, proxy.Pace{Rate: r.IntN(9), Grace: r.seconds(1)}
+	c.RequestTimeout = r.seconds(0)
+	c.HTTP2, c.HTTP2Streams, c.Reuse = r.on(), 1+r.IntN(999), r.on()
 	c.AbortOnError, c.KeepAlive, c.TCPNoDelay = r.on(), r.on(), r.on()
 	c.Blacklist, c.Tracking, c.ConnectTimeout = r.seconds(0), r.seconds(0), r.seconds(1)
 	c.HeadTimeout, c.HandshakeTimeout = r.seconds(0), r.seconds(0)

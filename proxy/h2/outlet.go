@@ -118,11 +118,11 @@ func (s *session) write(times int) {
 
 // expectWrite lets the next write take as long as anything may; a deadline is set again only when an eighth of it has passed.
 func (s *session) expectWrite() {
-	if s.Idle <= 0 {
+	if s.Stalled <= 0 {
 		return
 	}
-	if now := time.Now(); s.out.by.Sub(now) < s.Idle-s.Idle/8 && s.over == nil {
-		s.out.by = now.Add(s.Idle)
+	if now := time.Now(); s.out.by.Sub(now) < s.Stalled-s.Stalled/8 && s.over == nil {
+		s.out.by = now.Add(s.Stalled)
 		s.conn.SetWriteDeadline(s.out.by) //nolint:errcheck // a connection that is gone fails the write
 	}
 }

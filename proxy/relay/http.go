@@ -18,6 +18,9 @@ type HTTPConfig struct {
 	Requests    int           // after so many the client's connection ends; 0: never
 	HeadTimeout time.Duration // for a whole request head, from its first byte on; for the first one, from now on
 	Idle        time.Duration // between requests, and for each read and write within one
+	Request     time.Duration // for a whole exchange, from the request's head to the response's end; not for a tunnel that it opens
+	Upload      Pace          // of a client that sends a request's body
+	Download    Pace          // of a client that takes a response
 	// IdleNow is asked for Idle before each request; nil: it stays as it is.
 	IdleNow func() time.Duration
 
@@ -27,11 +30,14 @@ type HTTPConfig struct {
 	Leaving func() bool
 	// Policy changes the fields of responses; nil: they are forwarded as they are.
 	Policy *httpx.ResponsePolicy
+	// Pages are shown with our own answers.
+	Pages httpx.Pages
 	// Serves reports whether requests for a host, with its port if one is named, belong on this connection: others are answered with 421 (RFC
 	// 9110 section 15.5.20). nil: all do.
 	Serves func(host []byte) bool
 	// Behalf is shown each good request before there is a server for it, as a proxy in front of us may speak for many clients. move: the
-	// server's connection that is there, if any, is not for this one. An error, an *httpx.Error, is the answer. nil: nobody looks.
+	// server's connection that is there, if any, is not for this one. An error, an *httpx.Error, is the answer to this request alone. nil:
+	// nobody looks.
 	Behalf func(r *httpx.Request, head []byte) (move bool, err error)
 	// Connect chooses a server and connects to it; anew: a connection that was spared before is not good enough. The error is ErrNoServer
 	// where none may be tried at present.
@@ -67,7 +73,7 @@ const lingerTime = 2 * time.Second
 // to for the first good request, and again where it has closed in between. All streams are closed when it returns.
 func HTTP(client *Stream, c *HTTPConfig) {
 	x := exchanges.Get().(*exchange)
-	x.HTTPConfig, x.client = c, client
+	x.HTTPConfig, x.client, x.download = c, client, pace{Pace: c.Download}
 	for x.one() {
 	}
 	if x.settled {
@@ -89,7 +95,7 @@ func (x *exchange) recycle() {
 	}
 	x.req.Reset()
 	x.resp.Reset()
-	*x = exchange{req: x.req, resp: x.resp}
+	*x = exchange{req: x.req, resp: x.resp, tag: x.tag[:0]}
 	exchanges.Put(x)
 }
 
@@ -116,19 +122,32 @@ type exchange struct {
 	keep     bool      // the client's connection stays open after this response
 	settled  bool      // nothing is under way on the server's connection
 	bound    bool      // the server's connection knows its client (RFC 4559): it is for nobody else
+	by       time.Time // when the exchange is to be over; the zero time: whenever
+	download pace
+	tag      []byte   // the request's id as a field line for the client; empty: there is none
+	random   [16]byte // of an id that is made
 
 	account // for the Witness
 }
 
 // one is the way of a request: read, forwarded, answered. It reports whether another may follow.
 func (x *exchange) one() bool {
-	more := x.readRequest() && x.forwardRequest() && x.readResponse() && x.settle()
+	more := x.readRequest() && x.serve()
 	x.endAccount()
 	return more
 }
 
-// settle does what is to be done behind a response.
-func (x *exchange) settle() bool {
+// serve does with a good request what is to be done with it.
+func (x *exchange) serve() bool {
+	if err := x.represents(); err != nil {
+		return x.decline(err)
+	}
+	if !x.forwardRequest() {
+		return false
+	}
+	if !x.readResponse() {
+		return false
+	}
 	if x.resp.Status == 101 {
 		x.tunnel()
 		return false
@@ -139,7 +158,8 @@ func (x *exchange) settle() bool {
 // readRequest reads and checks the next request's head; what is wrong with it is answered.
 func (x *exchange) readRequest() bool {
 	x.req.Reset()
-	x.asked, x.replying, x.keep, x.upload, x.headBy = false, false, false, nil, time.Time{}
+	x.asked, x.replying, x.keep, x.upload, x.headBy, x.tag = false, false, false, nil, time.Time{}, x.tag[:0]
+	x.Forward.ID = nil
 	if !x.in.pending() && !x.awaitRequest() {
 		return false
 	}
@@ -154,7 +174,8 @@ func (x *exchange) readRequest() bool {
 		if n > 0 {
 			x.in.head = n
 			x.introduceRequest()
-			return x.belongs() && x.represents()
+			x.identify()
+			return x.belongs()
 		}
 		now := time.Now()
 		if x.headBy.IsZero() {
@@ -179,30 +200,31 @@ func (x *exchange) incomplete(err error) {
 	x.refuse(late)
 }
 
-// belongs answers a request that should have come over another connection.
+// belongs answers a request that should not have come here: over this connection, or once more.
+// belongs answers a request that should not have come here: over this connection, or once more.
 func (x *exchange) belongs() bool {
-	if x.Serves == nil || x.Serves(x.req.Host(x.in.b)) {
-		return true
+	if x.Serves != nil && !x.Serves(x.req.Host(x.in.b)) {
+		x.refuse(&httpx.Error{Status: 421, Reason: "this connection was made for another host"})
+		return false
 	}
-	x.refuse(&httpx.Error{Status: 421, Reason: "this connection was made for another host"})
-	return false
+	if x.Forward.Via != "" && x.req.Passed(x.in.b, x.Forward.Via) {
+		x.refuse(&httpx.Error{Status: 508, Reason: "this request has been here before"})
+		return false
+	}
+	return true
 }
 
 // represents finds out whom a request comes from, where that may be another client than before.
-func (x *exchange) represents() bool {
+func (x *exchange) represents() error {
 	if x.Behalf == nil {
-		return true
+		return nil
 	}
 	move, err := x.Behalf(&x.req, x.in.b[:x.in.head])
-	if err != nil {
-		x.refuse(err)
-		return false
-	}
-	if move {
+	if move && err == nil {
 		x.spareServer()
 		x.dropServer()
 	}
-	return true
+	return err
 }
 
 // untilOrForever turns a moment into the time left, at least a nanosecond; 0 where there is no limit.
@@ -238,6 +260,9 @@ func (x *exchange) awaitRequest() bool {
 // forwardRequest sends the head and what has come of the body to a server, and leaves the rest to an upload.
 func (x *exchange) forwardRequest() bool {
 	x.settled = false
+	if x.by = (time.Time{}); x.Request > 0 {
+		x.by = time.Now().Add(x.Request)
+	}
 	if x.BodyMax > 0 {
 		if err := x.req.Body.Limit(x.BodyMax); err != nil {
 			x.refuse(err)
@@ -276,7 +301,8 @@ func (x *exchange) forwardRequest() bool {
 // send writes the request in hand to the server.
 func (x *exchange) send() error {
 	x.Server = true
-	x.server.sock.expectWrite(time.Now(), x.Idle)
+	now := time.Now()
+	x.server.sock.expectWrite(now, within(now, x.by, x.Idle))
 	if x.SeenUp != nil {
 		x.SeenUp(x.out.b)
 	}
@@ -352,12 +378,11 @@ func (x *exchange) refuse(err error) {
 		x.client.Close()
 		return
 	}
-	page := httpx.AppendErrorPage(nil, status, reason, x.req.IsHead)
-	x.answer(status, page)
+	x.give(status, x.answer(status, reason, false).Append(nil))
 }
 
-// answer gives the client an answer of ours, and ends the connection.
-func (x *exchange) answer(status int, page []byte) {
+// give gives the client an answer of ours, and ends the connection.
+func (x *exchange) give(status int, page []byte) {
 	x.Status = status
 	x.giving(page)
 	x.endAccount() // the client may take its time to read it
@@ -366,6 +391,7 @@ func (x *exchange) answer(status int, page []byte) {
 
 // badGateway answers for a server that failed.
 func (x *exchange) badGateway(cause error) {
+	unfinished := x.upload != nil && !x.upload.complete.Load()
 	if err := x.endUpload(); err != nil {
 		cause = err
 	}
@@ -373,6 +399,8 @@ func (x *exchange) badGateway(cause error) {
 	switch {
 	case errors.As(cause, &he): // the request's own body was wrong
 		x.refuse(he)
+	case isTimeout(cause) && unfinished: // the time for the whole exchange is over: bodies have one of their own besides
+		x.refuse(&httpx.Error{Status: 408, Reason: "the request took too long"})
 	case isTimeout(cause):
 		x.refuse(&httpx.Error{Status: 504, Reason: "the server took too long to answer"})
 	case isGone(cause), cause == io.EOF:

@@ -6,16 +6,23 @@ import (
 	"edgepen/httpx"
 )
 
-// Respond reads the head of one request, answers it with what respond makes of it, and ends the connection. What is no request gets the
-// error page that says so, or nothing where pages is false. limit bounds the head in bytes, timeout the time until it is complete (0: no
-// limit). w is told of the request, if it is answered.
-func Respond(client *Stream, limit int, timeout time.Duration, pages bool, w Witness, respond func(r *httpx.Request, head []byte) []byte) {
-	x := exchange{client: client, silent: !pages, HTTPConfig: &HTTPConfig{
-		HeadLimit: limit, HeadTimeout: timeout, Idle: timeout, Disconnected: func() {}, Refused: func(int, error) {}, Witness: w,
+// Brief is how one request is answered without a server.
+type Brief struct {
+	HeadLimit int           // bytes of the head
+	Timeout   time.Duration // until it is complete; 0: no limit
+	Silent    bool          // what is no request gets nothing, rather than a page that says so
+	Pages     httpx.Pages
+	Witness   Witness // is told of the request, if it is answered; nil: nobody is
+}
+
+// Respond reads the head of one request, answers it with what respond makes of it, and ends the connection.
+func Respond(client *Stream, c Brief, respond func(r *httpx.Request, head []byte) []byte) {
+	x := exchange{client: client, silent: c.Silent, HTTPConfig: &HTTPConfig{
+		HeadLimit: c.HeadLimit, HeadTimeout: c.Timeout, Idle: c.Timeout, Pages: c.Pages, Disconnected: func() {}, Refused: func(int, error) {}, Witness: c.Witness,
 	}}
 	defer x.release()
 	if !x.readRequest() {
-		if pages {
+		if !c.Silent {
 			x.endAccount()
 		}
 		client.Close()
@@ -26,7 +33,7 @@ func Respond(client *Stream, limit int, timeout time.Duration, pages bool, w Wit
 		client.Farewell(nil)
 		return
 	}
-	x.answer(statusOf(page), page)
+	x.give(statusOf(page), page)
 }
 
 // statusOf is the status of a response of ours.

@@ -22,7 +22,7 @@ func TestRespond(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				Respond(stream, 1<<10, patience, true, nil, func(r *httpx.Request, head []byte) []byte { return r.AppendSecure(nil, head, "443") })
+				Respond(stream, Brief{HeadLimit: 1 << 10, Timeout: patience}, func(r *httpx.Request, head []byte) []byte { return r.AppendSecure(nil, head, "443") })
 			}()
 			write(t, c, request)
 			got, err := io.ReadAll(c)
@@ -38,7 +38,7 @@ func TestRespond(t *testing.T) {
 func TestRespondIsInNoHurryButEnds(t *testing.T) {
 	c, stream := side(t, "tcp")
 	write(t, c, "GET / HT")
-	Respond(stream, 1<<10, 10*time.Millisecond, true, nil, func(*httpx.Request, []byte) []byte { t.Error("answered half a request"); return nil })
+	Respond(stream, Brief{HeadLimit: 1 << 10, Timeout: 10 * time.Millisecond}, func(*httpx.Request, []byte) []byte { t.Error("answered half a request"); return nil })
 	if got, err := io.ReadAll(c); err != nil || !bytes.HasPrefix(got, []byte("HTTP/1.1 408 ")) {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -48,7 +48,7 @@ func TestRespondWithoutPages(t *testing.T) {
 	for _, request := range []string{"nonsense\r\n\r\n", "GET /" + strings.Repeat("x", 1<<12), "GET / HT"} {
 		c, stream := side(t, "tcp")
 		write(t, c, request)
-		Respond(stream, 1<<10, 10*time.Millisecond, false, nil, func(*httpx.Request, []byte) []byte { t.Error("answered no request"); return nil })
+		Respond(stream, Brief{HeadLimit: 1 << 10, Timeout: 10 * time.Millisecond, Silent: true}, func(*httpx.Request, []byte) []byte { t.Error("answered no request"); return nil })
 		if got, _ := io.ReadAll(c); len(got) > 0 {
 			t.Errorf("%.20q: got %q", request, got)
 		}

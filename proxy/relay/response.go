@@ -73,7 +73,8 @@ func (x *exchange) responseHead() bool {
 // counted from the end of the request.
 func (x *exchange) fetch() error {
 	for wait := x.Idle; ; {
-		x.server.sock.expectRead(time.Now(), wait)
+		now := time.Now()
+		x.server.sock.expectRead(now, within(now, x.by, wait))
 		var err error
 		if x.back.pending() {
 			err = x.back.more(x.server)
@@ -83,7 +84,7 @@ func (x *exchange) fetch() error {
 		if !isTimeout(err) {
 			return err
 		}
-		if wait = x.uploadGrace(); wait <= 0 {
+		if wait = x.uploadGrace(); wait <= 0 || !x.by.IsZero() && !time.Now().Before(x.by) {
 			return err
 		}
 	}
@@ -121,13 +122,12 @@ func (x *exchange) forwardInterim() bool {
 // forwardHead passes on the final response's head and what came of the body along with it.
 func (x *exchange) forwardHead() bool {
 	x.keep = x.req.KeepAlive && !x.resp.Body.UntilClose() && (x.upload == nil || x.upload.complete.Load())
-	if x.Leaving != nil && x.Leaving() || x.Requests > 0 && x.served+1 >= x.Requests {
-		x.keep = false
-	}
+	x.keep = x.keep && !x.last()
 	if x.Spare != nil && x.resp.Binds(x.back.b) {
 		x.bound = true
 	}
 	x.resp.Apply(x.back.b, x.Policy)
+	x.resp.Extra = x.tag
 	x.out.reset()
 	x.out.b = x.resp.AppendForward(x.out.b, x.back.b, x.keep || x.resp.Status == 101, x.req.Minor)
 	x.Status = x.resp.Status
@@ -179,7 +179,8 @@ func (x *exchange) reply() bool {
 	if len(x.out.b) == 0 {
 		return true
 	}
-	x.client.sock.expectWrite(time.Now(), x.Idle)
+	now := time.Now()
+	x.client.sock.expectWrite(now, within(now, x.by, x.download.patience(len(x.out.b), x.Idle)))
 	if x.SeenDown != nil {
 		x.SeenDown(x.out.b)
 	}
@@ -189,6 +190,9 @@ func (x *exchange) reply() bool {
 		return false
 	}
 	x.Out += int64(len(x.out.b))
+	if x.download.Rate > 0 {
+		x.download.waited(time.Since(now), len(x.out.b))
+	}
 	x.Meter.Down(int64(len(x.out.b)))
 	return true
 }

@@ -15,6 +15,8 @@ type upload struct {
 	in             *store
 	body           *httpx.Body
 	idle           time.Duration
+	pace           pace
+	by             time.Time // the zero time: whenever
 	meter          Meter
 	seen           func([]byte)
 
@@ -34,7 +36,7 @@ var (
 )
 
 func (x *exchange) startUpload() {
-	u := &upload{client: x.client, server: x.server, in: &x.in, body: &x.req.Body, idle: x.Idle, meter: x.Meter, seen: x.SeenUp,
+	u := &upload{client: x.client, server: x.server, in: &x.in, body: &x.req.Body, idle: x.Idle, pace: pace{Pace: x.Upload}, by: x.by, meter: x.Meter, seen: x.SeenUp,
 		done: make(chan struct{})}
 	u.moved.Store(time.Now().UnixNano())
 	x.upload = u
@@ -72,7 +74,8 @@ func (u *upload) chunk() error {
 	part := u.in.b[:out]
 	u.taken += int64(taken)
 	u.in.drop(taken) // also where the write fails: what is left in the store is where the next request begins
-	u.server.sock.expectWrite(time.Now(), u.idle)
+	now := time.Now()
+	u.server.sock.expectWrite(now, within(now, u.by, u.idle))
 	if u.seen != nil {
 		u.seen(part)
 	}
@@ -85,7 +88,8 @@ func (u *upload) chunk() error {
 
 // more reads from the client; that it stops within a body is an error.
 func (u *upload) more() error {
-	u.expect()
+	now, held := time.Now(), len(u.in.b)
+	u.expect(now)
 	if u.stopping.Load() {
 		return errStopped
 	}
@@ -97,6 +101,9 @@ func (u *upload) more() error {
 	}
 	switch {
 	case err == nil:
+		if u.pace.Rate > 0 && !u.patient.Load() {
+			u.pace.waited(time.Since(now), len(u.in.b)-held)
+		}
 		return nil
 	case u.stopping.Load():
 		return errStopped
@@ -109,15 +116,14 @@ func (u *upload) more() error {
 }
 
 // expect sets how long the client may be silent.
-func (u *upload) expect() {
-	now := time.Now()
+func (u *upload) expect(now time.Time) {
 	u.moved.Store(now.UnixNano())
 	for {
-		patient, idle := u.patient.Load(), u.idle
+		patient, wait := u.patient.Load(), u.pace.patience(1, u.idle)
 		if patient {
-			idle = 0
+			wait = 0
 		}
-		u.client.sock.expectRead(now, idle)
+		u.client.sock.expectRead(now, within(now, u.by, wait))
 		if u.patient.Load() == patient { // otherwise whoever changed it may have set a deadline before ours
 			return
 		}
@@ -134,7 +140,7 @@ func (x *exchange) bePatient() {
 	case <-u.done:
 	default:
 		u.patient.Store(true)
-		u.client.sock.SetReadDeadline(time.Time{}) //nolint:errcheck // it fails on a closed connection only
+		u.client.sock.SetReadDeadline(x.by) //nolint:errcheck // it fails on a closed connection only
 	}
 }
 
@@ -147,9 +153,9 @@ func (x *exchange) awaitUpload() error {
 	case !u.patient.Swap(false):
 		return u.wait()
 	}
-	var by time.Time
-	if u.idle > 0 {
-		by = time.Now().Add(u.idle)
+	by := x.by
+	if idle := within(time.Now(), x.by, u.idle); idle > 0 {
+		by = time.Now().Add(idle)
 	}
 	u.client.sock.SetReadDeadline(by) //nolint:errcheck // as above
 	err := u.wait()

@@ -337,10 +337,10 @@ func (p *Proxy) Close() {
 	}
 	endpoints := p.endpoints
 	p.mu.Unlock()
-	p.slots.close()
 	for _, e := range endpoints {
-		e.End()
+		e.End() // first: then no connection begins any more
 	}
+	p.slots.close()
 	p.running.Wait()
 	for _, e := range endpoints {
 		e.Wait()

@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
 	stdtls "crypto/tls"
 	"encoding/base64"
@@ -232,6 +233,106 @@ func TestHTTP3Events(t *testing.T) {
 	}
 	cancel()
 	until(t, "the server's place to be free", func() bool { return p.states[0].Conns() == 0 })
+}
+
+// sockets is a server that opens a WebSocket, or what its answer says, echoes, and hangs up when it is told to.
+func sockets(t testing.TB, answer string) (backend.Spec, <-chan string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	heads := make(chan string, 10)
+	serve(t, ln, func(c net.Conn) {
+		r := bufio.NewReader(c)
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		heads <- fmt.Sprint(req.Method, " ", req.RequestURI, " ", req.Host, " ", req.Header.Get("Upgrade"), " ", len(req.Header.Get("Sec-WebSocket-Key")))
+		io.WriteString(c, answer) //nolint:errcheck // the client sees it
+		b := make([]byte, 100)
+		for n, err := r.Read(b); err == nil && string(b[:n]) != "bye"; n, err = r.Read(b) {
+			c.Write(b[:n]) //nolint:errcheck // as above
+		}
+	})
+	return spec(t, ln.Addr().String()), heads
+}
+
+// opens opens a WebSocket by CONNECT.
+func (c *quicClient) opens(t testing.TB, protocol string) (*http3.RequestStream, *http.Response, error) {
+	t.Helper()
+	config := c.TLSClientConfig.Clone()
+	config.NextProtos = []string{"h3"}
+	q, err := c.below.Dial(t.Context(), c.to, config, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.NewClientConn(q).OpenRequestStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SetDeadline(time.Now().Add(patience)) //nolint:errcheck // it keeps a broken test from hanging
+	req, _ := http.NewRequestWithContext(t.Context(), "CONNECT", "https://localhost/chat", nil)
+	req.Proto, req.ProtoMajor = protocol, 3
+	req.Header.Set("Sec-WebSocket-Version", "13")
+	if err := s.SendRequestHeader(req); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.ReadResponse()
+	return s, resp, err
+}
+
+// TestHTTP3WebSocket: a WebSocket by CONNECT is one by Upgrade to the server, and whatever opens none is seen to open none.
+func TestHTTP3WebSocket(t *testing.T) {
+	const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
+	server, heads := sockets(t, switching+"welcome")
+	p, _ := startQUIC(t, func(c *Config) { c.Servers = []backend.Spec{server} })
+	c := quicTo(t, p, "127.0.0.1", nil)
+	hears := func(s *http3.RequestStream, want string) {
+		t.Helper()
+		b := make([]byte, len(want))
+		if _, err := io.ReadFull(s, b); err != nil || string(b) != want {
+			t.Fatalf("%q (%v), want %q", b, err, want)
+		}
+	}
+	s, resp, err := c.opens(t, "websocket")
+	if err != nil || resp.StatusCode != 200 || resp.Header.Get("Sec-WebSocket-Protocol") != "chat" || resp.Header.Get("Sec-WebSocket-Accept") != "" {
+		t.Fatalf("%v, %+v", err, resp)
+	}
+	if head := <-heads; head != "GET /chat localhost websocket 24" {
+		t.Errorf("the server was asked %q", head)
+	}
+	hears(s, "welcome")
+	s.Write([]byte("hello")) //nolint:errcheck // what follows fails
+	hears(s, "hello")
+	s.Write([]byte("bye")) //nolint:errcheck // what follows fails
+	if rest, err := io.ReadAll(s); err != nil || len(rest) > 0 {
+		t.Errorf("the server's end: %q, %v", rest, err)
+	}
+	s, _, err = c.opens(t, "websocket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hears(s, "welcome")
+	s.Close() // the client's end
+	if rest, err := io.ReadAll(s); err != nil || len(rest) > 0 {
+		t.Errorf("behind the client's end: %q, %v", rest, err)
+	}
+	until(t, "the server's place to be free", func() bool { return p.states[0].Conns() == 0 })
+	if _, resp, err := c.opens(t, "webtransport"); err != nil || resp.StatusCode != 400 {
+		t.Errorf("another protocol: %v, %v", resp, err)
+	}
+	for said, want := range map[string]int{
+		"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n": 403,
+		"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n":        0,
+	} {
+		server, _ := sockets(t, said)
+		update(t, p, func(c *Config) { c.Servers = []backend.Spec{server} })
+		if _, resp, err := c.opens(t, "websocket"); want == 0 && err == nil || want != 0 && (err != nil || resp.StatusCode != want) {
+			t.Errorf("%q: %v, %v", said, resp, err)
+		}
+	}
 }
 
 // TestHTTP3Denied: a client that may not come is refused before anything else, and one that is to get a page gets it.
@@ -528,6 +629,32 @@ func TestHTTP3BehindProxies(t *testing.T) {
 	got := quicTo(t, p, "127.0.0.4", nil).ask(t, "GET", "/", nil, func(r *http.Request) { r.Header.Set("X-Forwarded-For", "192.0.2.1") })
 	if !strings.Contains(got, "X-Forwarded-For: 192.0.2.1, 127.0.0.4\r\n") {
 		t.Errorf("a trusted proxy's word is not kept: %q", got)
+	}
+}
+
+// TestHTTP3IntroducesClients: servers are told of them in PROXY headers as of others, and "dummy" answers them.
+func TestHTTP3IntroducesClients(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := make(chan string, 1)
+	serve(t, ln, func(c net.Conn) {
+		line, _ := bufio.NewReader(c).ReadString('\n')
+		said <- line
+	})
+	p, _ := startQUIC(t, func(c *Config) { c.Servers, c.ProxyOut = []backend.Spec{spec(t, ln.Addr().String())}, 1 })
+	c := quicTo(t, p, "127.0.0.1", nil)
+	if got := c.ask(t, "GET", "/", nil, nil); !strings.HasPrefix(got, "502") {
+		t.Errorf("got %q", got)
+	}
+	_, port, _ := net.SplitHostPort(c.socket.LocalAddr().String())
+	if got, want := <-said, fmt.Sprintf("PROXY TCP4 127.0.0.1 127.0.0.1 %s %d\r\n", port, c.to.Port); got != want {
+		t.Errorf("the header was %q, want %q", got, want)
+	}
+	update(t, p, func(c *Config) { c.Dummy, c.Peek = true, true })
+	if got := quicTo(t, p, "127.0.0.1", nil).ask(t, "GET", "/", nil, nil); got != "200  Ulric was here." {
+		t.Errorf("dummy answers %q", got)
 	}
 }
 

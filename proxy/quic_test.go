@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -680,6 +681,61 @@ func TestHTTP3Handshakes(t *testing.T) {
 		t.Error("a handshake without a turn has succeeded")
 	}
 	turn.Done(true)
+}
+
+// deaf hears nothing, like who has forged an address.
+type deaf struct{ net.PacketConn }
+
+func (d deaf) ReadFrom(p []byte) (int, net.Addr, error) {
+	for {
+		if _, from, err := d.PacketConn.ReadFrom(p); err != nil {
+			return 0, from, err
+		}
+	}
+}
+
+// TestHTTP3HandshakesThatStop give their places back.
+func TestHTTP3HandshakesThatStop(t *testing.T) {
+	p, log := startQUIC(t, func(c *Config) { c.HandshakeTimeout = 400 * time.Millisecond; c.HTTP3Retry = 3 })
+	before := failuresOf(p, tls.ReasonTimeout)
+	for range 6 {
+		socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer socket.Close()
+		below := &quic.Transport{Conn: deaf{socket}}
+		defer below.Close()
+		to, _ := net.ResolveUDPAddr("udp", address(p, 0))
+		go below.Dial(t.Context(), to, &stdtls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}, nil) //nolint:errcheck // it fails
+	}
+	until(t, "the handshakes to begin", func() bool { return p.Connections() == 3 })
+	quicTo(t, p, "127.0.0.1", nil).ask(t, "GET", "/", nil, nil) // which shows its address and passes
+	until(t, "the handshakes to end", func() bool { return p.Connections() == 1 })
+	if n := failuresOf(p, tls.ReasonTimeout); n < before+3 {
+		t.Errorf("%d handshakes timed out\n%s", n, log)
+	}
+}
+
+// TestHTTP3Crowds leave nothing behind.
+func TestHTTP3Crowds(t *testing.T) {
+	p, _ := startQUIC(t, func(c *Config) { c.Limits.Concurrent = 100 })
+	var all sync.WaitGroup
+	for range 40 {
+		c := quicTo(t, p, "127.0.0.1", nil)
+		all.Go(func() {
+			for range 5 {
+				if got, err := c.try("POST", "/sum", strings.NewReader("abc"), nil); err != nil || !strings.HasPrefix(got, "200  3 3") {
+					t.Errorf("%q, %v", got, err)
+				}
+			}
+			c.Close()
+		})
+	}
+	all.Wait()
+	until(t, "all places to be free", func() bool { return p.Connections() == 0 && p.states[0].Conns() == 0 })
+	update(t, p, func(c *Config) { c.Limits.Concurrent = 1 })
+	quicTo(t, p, "127.0.0.1", nil).ask(t, "GET", "/", nil, nil)
 }
 
 // TestHTTP3Drain: told to end, the proxy answers what it has been asked and says GOAWAY.

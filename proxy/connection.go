@@ -171,6 +171,9 @@ func (c *connection) relayRaw(client, server *relay.Stream, record bool) {
 
 // hasty reports whether tcp_fastclose, as it is set now, wants both sides closed when one has ended.
 func (c *connection) hasty(up bool) bool {
+	if up && c.quic != nil { // to a WebSocket over HTTP/3 the end of what its server says cannot be passed on by itself
+		return true
+	}
 	switch c.p.now.Load().FastClose {
 	case FastCloseUp:
 		return up

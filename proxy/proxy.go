@@ -358,11 +358,11 @@ func (p *Proxy) Close() {
 	}
 	endpoints := p.endpoints
 	p.mu.Unlock()
+	for _, e := range endpoints {
+		e.End() // first: then no connection begins any more
+	}
 	p.endAccessLog()
 	p.slots.close()
-	for _, e := range endpoints {
-		e.End()
-	}
 	p.running.Wait()
 	for _, e := range endpoints {
 		e.Wait()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -180,7 +181,7 @@ type body struct {
 // passed on as if it had. Where a body is to be expected, it is not waited for.
 func (b *body) settle(r *http.Request, within time.Duration) error {
 	switch {
-	case r.ContentLength >= 0, len(r.Trailer) > 0, r.Method == http.MethodPost, r.Method == http.MethodPut, r.Method == http.MethodPatch:
+	case r.ContentLength >= 0, len(r.Trailer) > 0, slices.Contains([]string{"POST", "PUT", "PATCH", "CONNECT"}, r.Method):
 		return nil
 	}
 	if within > 0 {

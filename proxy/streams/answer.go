@@ -11,7 +11,10 @@ import (
 // answerHeadMax bounds a response's head: whoever writes it has bounded it already.
 const answerHeadMax = 32 << 20
 
-var errAfterEnd = errors.New("more was written than the response has")
+var (
+	errAfterEnd  = errors.New("more was written than the response has")
+	errNotOpened = errors.New("the server has not opened the WebSocket, and says that all is well")
+)
 
 // answer turns an HTTP/1.1 response that is written piece by piece into calls of a ResponseWriter.
 type answer struct {
@@ -21,12 +24,14 @@ type answer struct {
 	closed bool   // a body until the end of the connection has come to it
 	// continues: 100 (Continue) is passed on; otherwise the library says so by itself when the body is read.
 	continues bool
+	opens     bool // it is about a WebSocket that a client of HTTP/3 opens by CONNECT
+	through   bool // which the server has opened: what comes now is its bytes
 	failed    error
 }
 
 // complete tells whether the response is whole.
 func (a *answer) complete() bool {
-	return a.begun && (a.resp.Body.Done() || a.closed && a.resp.Body.UntilClose())
+	return a.begun && (a.through || a.resp.Body.Done() || a.closed && a.resp.Body.UntilClose())
 }
 
 // close is the end of a body that ends with its connection.
@@ -62,8 +67,14 @@ func (a *answer) takeHead(w http.ResponseWriter, p []byte, isHead bool) (rest []
 		return nil, nil
 	}
 	rest = p[len(p)-(len(b)-n):]
+	status := a.resp.Status
+	if a.opens {
+		if status, err = a.opened(); err != nil {
+			return nil, err
+		}
+	}
 	a.resp.EachField(b, func(name, value []byte) {
-		if !ofConnection(name) {
+		if !ofConnection(name) && !(a.through && bytes.EqualFold(name, []byte("Sec-WebSocket-Accept"))) {
 			w.Header().Add(string(name), string(value))
 		}
 	})
@@ -74,14 +85,27 @@ func (a *answer) takeHead(w http.ResponseWriter, p []byte, isHead bool) (rest []
 	}
 	a.held = nil
 	a.begun = !a.resp.Interim()
-	if a.begun || a.continues || a.resp.Status != http.StatusContinue {
-		w.WriteHeader(a.resp.Status)
+	if a.begun || a.continues || status != http.StatusContinue {
+		w.WriteHeader(status)
 	}
 	if !a.begun {
 		clear(w.Header())
 		a.resp.Reset()
 	}
 	return rest, nil
+}
+
+// opened turns the status by which a server of HTTP/1.1 opens a WebSocket into that of HTTP/3, where any that tells of success does so.
+func (a *answer) opened() (status int, err error) {
+	status = a.resp.Status
+	switch {
+	case status == http.StatusSwitchingProtocols:
+		a.through = true
+		return http.StatusOK, nil
+	case status >= 200 && status < 300:
+		return 0, errNotOpened
+	}
+	return status, nil
 }
 
 // ofConnection tells whether a field is about an HTTP/1.1 connection (RFC 9113 section 8.2.2). The fields that Connection names are gone by now.
@@ -97,6 +121,10 @@ func ofConnection(name []byte) bool {
 // takeBody passes the data on that is at the beginning of p, or takes a line of the chunks around it, and returns the rest.
 func (a *answer) takeBody(w http.ResponseWriter, p []byte) (rest []byte, err error) {
 	body := &a.resp.Body
+	if a.through {
+		_, err := w.Write(p)
+		return nil, err
+	}
 	if body.Done() {
 		return nil, errAfterEnd
 	}

@@ -15,9 +15,16 @@ func FuzzHead(f *testing.F) {
 	f.Add("POST", "/a?b", "[::1]:443", "Cookie", "a=b; c=d", int64(-1), true)
 	f.Add("GET", "/ HTTP/1.1\r\nX: y", "a", "X", "y", int64(0), false)
 	f.Add("GET", "*", "a\r\nb", "Transfer-Encoding", "chunked", int64(3), false)
+	f.Add("CONNECT", "/chat", "a", "Sec-Websocket-Key", "x", int64(-1), true)
 	f.Add("OPTIONS", "http://a/", "b", "Host", "c", int64(0), false)
 	f.Fuzz(func(t *testing.T, method, uri, host, name, value string, length int64, expects bool) {
 		r := &http.Request{Method: method, RequestURI: uri, Host: host, Header: http.Header{name: {value}}, ContentLength: length}
+		if expects { // as HTTP/3 has it, which also opens WebSockets by CONNECT
+			r.ProtoMajor, r.Proto = 3, "websocket"
+		}
+		if webSocket(r) {
+			method = http.MethodGet
+		}
 		head, err := appendHead(nil, r, expects)
 		if err != nil {
 			return

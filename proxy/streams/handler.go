@@ -37,7 +37,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s := newStream(h.Conn, w, r, head)
-	s.answer.continues = h.Expects
+	s.answer.continues, s.answer.opens = h.Expects, webSocket(r)
 	h.Exchange(r.Context(), s)
 	if r.Context().Err() == nil {
 		h.done.Add(1)

@@ -1,6 +1,8 @@
 package streams
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"strconv"
@@ -13,6 +15,20 @@ func ends(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f })
 }
 
+// webSocket reports whether a request opens a WebSocket by CONNECT (RFC 9220), which HTTP/3's library always offers, and HTTP/2's never.
+func webSocket(r *http.Request) bool {
+	return r.Method == http.MethodConnect && r.ProtoMajor == 3 && r.Proto == "websocket"
+}
+
+// appendUpgrade asks for a WebSocket as HTTP/1.1 does (RFC 6455 section 4.1). What the server makes of the key is not looked at: the key shows a client
+// that its words were not taken for something else, and here it is we who have chosen them.
+func appendUpgrade(dst []byte) []byte {
+	var key [16]byte
+	rand.Read(key[:])
+	dst = append(dst, "Connection: close, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: "...)
+	return append(base64.StdEncoding.AppendEncode(dst, key[:]), "\r\n"...)
+}
+
 var (
 	errPseudo  = errors.New("a pseudo-header holds a blank or a control character")
 	errConnect = errors.New("CONNECT is not for this server")
@@ -21,16 +37,26 @@ var (
 
 // appendHead writes a request's head as HTTP/1.1, with Connection: close, since no other follows. expects: what the client expects is passed on.
 func appendHead(dst []byte, r *http.Request, expects bool) ([]byte, error) {
+	method, opens := r.Method, webSocket(r)
 	switch {
-	case r.Method == http.MethodConnect:
+	case opens:
+		method = http.MethodGet
+	case method == http.MethodConnect:
 		return dst, errConnect
+	}
+	switch {
 	case ends(r.Method), ends(r.RequestURI), ends(r.Host):
 		return dst, errPseudo
 	}
-	dst = append(append(append(append(dst, r.Method...), ' '), r.RequestURI...), " HTTP/1.1\r\nHost: "...)
-	dst = append(append(dst, r.Host...), "\r\nConnection: close\r\n"...)
+	dst = append(append(append(append(dst, method...), ' '), r.RequestURI...), " HTTP/1.1\r\nHost: "...)
+	dst = append(append(dst, r.Host...), "\r\n"...)
+	if opens {
+		dst = appendUpgrade(dst)
+	} else {
+		dst = append(dst, "Connection: close\r\n"...)
+	}
 	for name, values := range r.Header {
-		if ofHTTP1(name) && !(expects && name == "Expect") {
+		if ofHTTP1(name) && !(expects && name == "Expect") || opens && name == "Sec-Websocket-Key" {
 			continue
 		}
 		for _, value := range values {
@@ -41,6 +67,7 @@ func appendHead(dst []byte, r *http.Request, expects bool) ([]byte, error) {
 		}
 	}
 	switch {
+	case opens: // what follows is the WebSocket's
 	case r.ContentLength < 0:
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 		dst = appendTrailerNames(dst, r.Trailer)

@@ -29,7 +29,7 @@ type stream struct {
 }
 
 func newStream(conn net.Conn, w http.ResponseWriter, r *http.Request, head []byte) *stream {
-	s := &stream{Conn: conn, w: w, r: r, control: http.NewResponseController(w), ahead: head, chunked: r.ContentLength < 0}
+	s := &stream{Conn: conn, w: w, r: r, control: http.NewResponseController(w), ahead: head, chunked: r.ContentLength < 0 && !webSocket(r)}
 	s.ended.Store(r.ContentLength == 0)
 	return s
 }
@@ -99,7 +99,7 @@ func (s *stream) Write(p []byte) (int, error) {
 	if err := s.answer.take(s.w, p, s.r.Method == http.MethodHead); err != nil {
 		return 0, err
 	}
-	if s.answer.begun && !s.answer.complete() {
+	if s.answer.through || s.answer.begun && !s.answer.complete() {
 		if err := s.control.Flush(); err != nil {
 			return 0, err
 		}
@@ -112,8 +112,14 @@ func (s *stream) setWriteDeadline(t time.Time) error {
 	return s.control.SetWriteDeadline(t)
 }
 
-// Close ends the reading. The stream itself ends when its Exchange has returned, whole or, where the response is not, reset.
-func (s *stream) Close() error { return s.r.Body.Close() }
+// Close ends the reading, and of a WebSocket the writing too. The stream itself ends when its Exchange has returned, whole or, where the response is
+// not, reset.
+func (s *stream) Close() error {
+	if s.answer.through {
+		s.control.SetWriteDeadline(time.Unix(1, 0)) //nolint:errcheck // the stream is gone
+	}
+	return s.r.Body.Close()
+}
 
 // CloseWrite is the end of a response that has no other.
 func (s *stream) CloseWrite() error {

@@ -78,10 +78,11 @@ func (s *spares) pop(of *backend.State) (last spare, ok bool) {
 	return last, true
 }
 
-// good reports whether a spare connection is what a new one would be under this configuration, and open with nothing said.
+// good reports whether a spare connection is what a new one would be under this configuration. Whether it is open, with nothing said, is looked at by
+// whoever uses it.
 func (d *spare) good(snap *snapshot) bool {
 	return snap.Reuse && !snap.http2ToServers() && d.upstream == snap.upstream && d.source == dialFrom{source: snap.Source} &&
-		time.Since(d.since) < spareTime && snap.has(idler{d.server, d.stream.Socket()}) && d.stream.Socket().Silent()
+		time.Since(d.since) < spareTime && snap.has(idler{d.server, d.stream.Socket()})
 }
 
 // tend closes the connections that nobody may use any more; all of them where snap is nil.
@@ -91,7 +92,7 @@ func (s *spares) tend(snap *snapshot) {
 	for state, all := range s.have {
 		kept := all[:0]
 		for _, d := range all {
-			if snap != nil && d.good(snap) {
+			if snap != nil && d.good(snap) && d.stream.Socket().Silent() {
 				kept = append(kept, d)
 			} else {
 				d.stream.Close()

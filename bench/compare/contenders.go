@@ -45,6 +45,13 @@ func penSetups(extra string) map[mode]setup {
 	}
 }
 
+// edgepenSetups are ours: HTTP/2 is offered wherever HTTPS is.
+func edgepenSetups() map[mode]setup {
+	s := penSetups("")
+	s[modeHTTP2] = s[modeHTTPS]
+	return s
+}
+
 func haproxySetup(m mode) setup {
 	kind, options, tls := "tcp", "", ""
 	if m.forwards() {
@@ -52,7 +59,10 @@ func haproxySetup(m mode) setup {
 	}
 	if m.encrypted() {
 		tls = " ssl crt {pem} curves X25519 ciphersuites TLS_AES_128_GCM_SHA256"
-		if m.forwards() {
+		switch {
+		case m == modeHTTP2:
+			tls += " alpn h2"
+		case m.forwards():
 			tls += " alpn http/1.1"
 		}
 	}
@@ -128,7 +138,10 @@ func nginxSetup(m mode) setup {
 	} else if module := "/usr/lib/nginx/modules/ngx_stream_module.so"; exists(module) {
 		text = "load_module " + module + ";\n" + text // elsewhere it is built in
 	}
-	if m.encrypted() {
+	switch {
+	case m == modeHTTP2:
+		return setup{"-c {conf}", fmt.Sprintf(text, " ssl http2", nginxTLS)}
+	case m.encrypted():
 		return setup{"-c {conf}", fmt.Sprintf(text, " ssl", nginxTLS)}
 	}
 	return setup{"-c {conf}", fmt.Sprintf(text, "", "")}
@@ -137,11 +150,11 @@ func nginxSetup(m mode) setup {
 // allContenders lists who can take part, in the order of the tables; path is still what to look for.
 func allContenders() []contender {
 	modes := func(of func(mode) setup) map[mode]setup {
-		return map[mode]setup{modeTLS: of(modeTLS), modeHTTPS: of(modeHTTPS), modeHTTP: of(modeHTTP), modeTCP: of(modeTCP)}
+		return map[mode]setup{modeTLS: of(modeTLS), modeHTTPS: of(modeHTTPS), modeHTTP2: of(modeHTTP2), modeHTTP: of(modeHTTP), modeTCP: of(modeTCP)}
 	}
 	x25519 := []stdtls.CurveID{stdtls.X25519}
 	return []contender{
-		{name: edgepen, version: "{path} --version", setups: penSetups(""),
+		{name: edgepen, version: "{path} --version", setups: edgepenSetups(),
 			groups: []stdtls.CurveID{stdtls.X25519MLKEM768, stdtls.X25519, stdtls.CurveP256}},
 		{name: "pen", path: "/usr/bin/pen", peer: true, version: "dpkg-query -W -f ${Version} pen", setups: penSetups("-o tcp_nodelay"),
 			groups: []stdtls.CurveID{stdtls.CurveP256}},

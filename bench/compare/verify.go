@@ -15,10 +15,14 @@ func clientTLS(w workload, trusted *x509.CertPool) *stdtls.Config {
 	if !w.mode.encrypted() {
 		return nil
 	}
+	protocol := "http/1.1"
+	if w.mode == modeHTTP2 {
+		protocol = "h2"
+	}
 	return &stdtls.Config{
 		RootCAs:          trusted,
 		ServerName:       serverName,
-		NextProtos:       []string{"http/1.1"},
+		NextProtos:       []string{protocol},
 		MinVersion:       stdtls.VersionTLS13,
 		CurvePreferences: w.groups,
 	}
@@ -37,6 +41,9 @@ func verify(ctx context.Context, cl *client, c contender, w workload) (negotiate
 		if negotiated, err = verifyHandshake(t.ConnectionState(), c.expectedGroup(w.groups)); err != nil {
 			return negotiated, err
 		}
+	}
+	if w.mode == modeHTTP2 {
+		return negotiated, verifyMultiplexed(conn, w)
 	}
 	for range 2 { // the second request of a connection has been forgotten before
 		if w.mode.forwards() {

@@ -14,15 +14,16 @@ type mode string
 const (
 	modeTLS   mode = "tls"   // terminates TLS, relays bytes
 	modeHTTPS mode = "https" // terminates TLS, adds X-Forwarded-For
+	modeHTTP2 mode = "http2" // as https, in HTTP/2
 	modeHTTP  mode = "http"  // plain HTTP, adds X-Forwarded-For
 	modeTCP   mode = "tcp"   // relays bytes
 )
 
 // encrypted says whether clients speak TLS to the contender.
-func (m mode) encrypted() bool { return m == modeTLS || m == modeHTTPS }
+func (m mode) encrypted() bool { return m == modeTLS || m == modeHTTPS || m == modeHTTP2 }
 
 // forwards says whether the contender has to add X-Forwarded-For.
-func (m mode) forwards() bool { return m == modeHTTPS || m == modeHTTP }
+func (m mode) forwards() bool { return m == modeHTTPS || m == modeHTTP2 || m == modeHTTP }
 
 // unit is what a workload's figure is per, and how the figure is expressed.
 type unit struct {
@@ -68,6 +69,7 @@ func allWorkloads() []workload {
 		{"W1", "new TLS 1.3 connection, ECDSA P-256, X25519 offered, full handshake + 1 request", modeTLS, connection, pathPage, 16, classic, newConnections},
 		{"W1m", "as W1, X25519MLKEM768 offered", modeTLS, connection, pathPage, 16, hybrid, newConnections},
 		{"W5", "HTTPS keep-alive request with X-Forwarded-For", modeHTTPS, request, pathForwarded, 64, classic, keepAlive},
+		{"W5h2", "the same in HTTP/2, 10 streams of a connection at once", modeHTTP2, request, pathForwarded, 8, classic, multiplexed},
 		{"W6", "HTTP keep-alive request with X-Forwarded-For", modeHTTP, request, pathForwarded, 64, nil, keepAlive},
 		{"W7", "the same request through plain TCP", modeTCP, request, pathPage, 64, nil, keepAlive},
 		{"W8", "bulk download over TLS", modeTLS, gigabyte, pathBulk, 4, classic, download},

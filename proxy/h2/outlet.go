@@ -113,6 +113,7 @@ func (s *session) write(times int) {
 	}
 	o.writing = false
 	o.wake(s)
+	o.room.Broadcast()
 	s.mu.Unlock()
 }
 

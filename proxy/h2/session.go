@@ -49,7 +49,7 @@ type session struct {
 	used        int64 // bytes of our window that the client has used
 	back        int64 // of these, what can be used again, but was not worth a frame yet
 
-	exchanges sync.WaitGroup
+	workers workers
 }
 
 // parting is how far the end of a connection has come that goes on until its requests are answered.
@@ -93,7 +93,7 @@ func (s *session) serve() {
 		}
 	}
 	s.end(err)
-	s.exchanges.Wait()
+	s.workers.all.Wait()
 	s.conn.Close()
 }
 
@@ -302,6 +302,7 @@ func (s *session) end(err error) {
 	s.mu.Lock()
 	s.out.fail(net.ErrClosed)
 	s.mu.Unlock()
+	s.dismiss()
 	s.conn.Close()
 }
 
@@ -319,31 +320,16 @@ func (s *session) farewell() {
 	by := time.Now().Add(farewellTime)
 	s.conn.SetWriteDeadline(by) //nolint:errcheck // a connection that is gone fails the write
 	s.drain(allOfIt)
+	s.mu.Lock()
+	for s.out.writing && s.out.err == nil { // somebody else does that
+		s.out.room.Wait()
+	}
+	s.mu.Unlock()
 	if c, ok := s.conn.(interface{ CloseWrite() error }); ok {
 		c.CloseWrite() //nolint:errcheck // as above
 	}
 	s.conn.SetReadDeadline(by)  //nolint:errcheck // as above
 	io.Copy(io.Discard, s.conn) //nolint:errcheck // nobody needs it
-}
-
-// start begins a stream's exchange.
-func (s *session) start(st *Stream) {
-	s.exchanges.Add(1)
-	go func() {
-		defer s.exchanges.Done()
-		deepen()
-		s.Exchange(st)
-		st.finish()
-	}()
-}
-
-// deepen makes room on a new goroutine's stack for all that an exchange needs of it. Where it grows bit by bit instead, what is on it has to be moved
-// each time.
-//
-//go:noinline
-func deepen() byte {
-	var room [12 << 10]byte
-	return room[len(os.Args)]
 }
 
 // recent remembers some numbers of streams, the last ones.

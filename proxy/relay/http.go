@@ -306,6 +306,11 @@ func (x *exchange) send() error {
 	if x.SeenUp != nil {
 		x.SeenUp(x.out.b)
 	}
+	if x.asksAtOnce() && x.reused {
+		x.server.sock.ready(x.out.b)
+		x.Meter.Up(int64(len(x.out.b)))
+		return nil
+	}
 	err := x.server.write(x.out.b)
 	if err == nil {
 		x.Meter.Up(int64(len(x.out.b)))
@@ -313,28 +318,48 @@ func (x *exchange) send() error {
 	return err
 }
 
+// asksAtOnce reports whether the request is to be written when its answer is waited for: where it is all in hand, and nobody has to know before to
+// which server it goes.
+func (x *exchange) asksAtOnce() bool {
+	return x.Asked == nil && x.req.Body.Done() && x.server.tls == nil && x.server.sock.canAsk()
+}
+
+// elsewhere takes the request in hand, which has not been sent, to another connection.
+func (x *exchange) elsewhere() bool {
+	if !x.connect(!x.req.Idempotent()) {
+		return false
+	}
+	err := x.send()
+	return err == nil || x.again(err)
+}
+
 // freshServer makes sure that there is a connection to a server that may be written to. One that was used before is looked
 // at each time: a request sent into a closed one is lost, and what a server said unasked is no answer to this request.
 func (x *exchange) freshServer() bool {
-	x.reused = x.server != nil && x.server.sock.alive()
+	x.reused = x.server != nil && (x.asksAtOnce() || x.server.sock.alive())
 	// On a connection that others have used, a request may be lost that must not be sent twice.
 	return x.reused || x.connect(!x.req.Idempotent())
 }
 
-// connect chooses a server, in place of the one before if there was one.
+// connect chooses a server, in place of the one before if there was one. A connection to it that others have used is looked at, if that is not done
+// when it is asked.
 func (x *exchange) connect(anew bool) bool {
-	x.dropServer()
-	s, err := x.Connect(anew)
-	if err != nil {
-		status := 502
-		if errors.Is(err, ErrNoServer) {
-			status = 503
+	for {
+		x.dropServer()
+		s, err := x.Connect(anew)
+		if err != nil {
+			status := 502
+			if errors.Is(err, ErrNoServer) {
+				status = 503
+			}
+			x.refuse(&httpx.Error{Status: status, Reason: err.Error()})
+			return false
 		}
-		x.refuse(&httpx.Error{Status: status, Reason: err.Error()})
-		return false
+		x.server, x.reused = s, s.served
+		if !s.served || x.asksAtOnce() || s.sock.alive() {
+			return true
+		}
 	}
-	x.server, x.reused = s, s.served
-	return true
 }
 
 // again sends the request in hand once more, over a fresh connection, where that can do no harm: the old one had served

@@ -59,6 +59,12 @@ func (x *exchange) responseHead() bool {
 		if err == nil {
 			continue
 		}
+		if err == errStale { // nothing has been sent
+			if !x.elsewhere() {
+				return false
+			}
+			continue
+		}
 		if !first || x.back.pending() {
 			x.badGateway(err)
 			return false

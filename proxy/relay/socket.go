@@ -43,6 +43,7 @@ type Socket struct {
 	readErr error
 	yields  bool // Read answers errNotReady instead of waiting
 	peeked  [1]byte
+	put     asking
 	silent  bool // what peek found: open, and nothing to read
 	spoke   bool // open, and something to read
 
@@ -61,7 +62,7 @@ func NewSocket(c net.Conn) (*Socket, error) {
 		return nil, err
 	}
 	s := &Socket{Conn: c, raw: raw}
-	s.fill, s.look = s.fillAhead, s.peek
+	s.fill, s.look, s.put.step = s.fillAhead, s.peek, s.askAndFill
 	return s, nil
 }
 
@@ -115,6 +116,9 @@ func (s *Socket) wait() error {
 	}
 	if s.raw == nil {
 		return s.readAhead()
+	}
+	if s.put.p != nil {
+		return s.ask()
 	}
 	if err := s.raw.Read(s.fill); err != nil {
 		return err

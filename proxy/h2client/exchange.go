@@ -29,6 +29,7 @@ type exchange struct {
 	conn    *Conn
 	far     net.Conn
 	stream  *Stream
+	again   func() (*Conn, error)
 	head    httpx.Request
 	interim chan []byte
 }
@@ -43,7 +44,7 @@ func (e *exchange) run(ctx context.Context) {
 		e.cut(err)
 		return
 	}
-	resp, err := e.roundTrip(req)
+	resp, err := e.send(req)
 	if err != nil {
 		e.cut(err)
 		return
@@ -114,6 +115,38 @@ func addField(req *http.Request, name, value string) {
 		}
 	default:
 		req.Header[name] = append(req.Header[name], value)
+	}
+}
+
+// triesMax is how many connections a request is tried on.
+const triesMax = 5
+
+// send sends the request, again where the server has not looked at it and all that it was sent is still in hand.
+func (e *exchange) send(req *http.Request) (*http.Response, error) {
+	for tries := 1; ; tries++ {
+		resp, err := e.roundTrip(req)
+		if err == nil || e.again == nil || tries == triesMax || !unprocessed(err) || req.Context().Err() != nil {
+			return resp, err
+		}
+		if b, ok := req.Body.(*body); ok && !b.rewind() {
+			return nil, err
+		}
+		if e.conn, err = e.again(); err != nil {
+			return nil, err
+		}
+		once := *req
+		req = &once
+	}
+}
+
+// unprocessed reports whether an error says that the server has not begun with a request (RFC 9113 section 8.7): it had said GOAWAY, or refused the
+// stream. net/http says so only in words.
+func unprocessed(err error) bool {
+	switch text := err.Error(); text {
+	case "http2: client conn not usable", "http2: Transport received Server's graceful shutdown GOAWAY":
+		return true
+	default:
+		return strings.HasPrefix(text, "stream error: ") && strings.Contains(text, "; REFUSED_STREAM;")
 	}
 }
 

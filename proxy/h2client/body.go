@@ -14,8 +14,8 @@ import (
 type body struct {
 	far     net.Conn
 	body    *httpx.Body
-	ahead   []byte // what has come and is not looked at yet
-	buffer  []byte
+	ahead   []byte      // what has come and is not looked at yet
+	buffer  []byte      // what more is read into; nil until there is more
 	line    []byte      // the beginning of a chunk's size or of a line of the trailer
 	trailer http.Header // which fields there may be; nil: none
 
@@ -54,6 +54,9 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) next(p []byte) (int, error) {
 	for !b.body.Done() {
 		if len(b.ahead) == 0 {
+			if b.buffer == nil {
+				b.buffer = make([]byte, bufferSize)
+			}
 			n, err := b.far.Read(b.buffer)
 			if err != nil {
 				return 0, errCutOff

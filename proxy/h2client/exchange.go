@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 
 	"edgepen/httpx"
 )
@@ -20,6 +21,9 @@ const requestHeadMax = 32 << 20
 
 // bufferSize is how much is read at once.
 const bufferSize = 32 << 10
+
+// buffers lends out what responses pass through.
+var buffers = sync.Pool{New: func() any { return new([frame + bufferSize]byte) }}
 
 // interimMax is how many interim responses wait to be written. A server that sends more at once has no need of them.
 const interimMax = 8
@@ -97,7 +101,7 @@ func (e *exchange) translate(ctx context.Context, b, rest []byte) (*http.Request
 	e.head.EachField(b, func(name, value []byte) { addField(req, string(name), string(value)) })
 	req.Header["Te"] = []string{"trailers"} // which are passed on, whoever the client is
 	if !e.head.Body.Done() {
-		req.Body = &body{far: e.far, body: &e.head.Body, ahead: rest, buffer: make([]byte, bufferSize), trailer: req.Trailer}
+		req.Body = &body{far: e.far, body: &e.head.Body, ahead: rest, trailer: req.Trailer}
 	}
 	return req, nil
 }
@@ -195,10 +199,12 @@ func (e *exchange) respond(resp *http.Response) error {
 	if _, err := e.far.Write(head); err != nil || none {
 		return err
 	}
+	b := buffers.Get().(*[frame + bufferSize]byte)
+	defer buffers.Put(b)
 	if chunked {
-		return e.respondChunks(resp)
+		return e.respondChunks(resp, b[:])
 	}
-	_, err := io.CopyBuffer(e.far, resp.Body, make([]byte, bufferSize))
+	_, err := io.CopyBuffer(e.far, resp.Body, b[:])
 	return err
 }
 
@@ -208,9 +214,8 @@ const (
 	frame    = sizeLine + len("\r\n")
 )
 
-// respondChunks writes a body in chunks, with the trailer behind it.
-func (e *exchange) respondChunks(resp *http.Response) error {
-	b := make([]byte, frame+bufferSize)
+// respondChunks writes a body in chunks, with the trailer behind it; b is what it passes through.
+func (e *exchange) respondChunks(resp *http.Response, b []byte) error {
 	for {
 		n, err := resp.Body.Read(b[sizeLine : sizeLine+bufferSize])
 		out := b[:0]

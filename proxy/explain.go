@@ -301,6 +301,14 @@ func (e *explanation) servers() {
 			e.say("server %d: %s", i, srv)
 		}
 	}
+	switch {
+	case e.BackendHTTP2 && !e.HTTP:
+		e.warn("backend_http2 has no effect without HTTP mode (-H)")
+	case e.BackendHTTP2 && e.upstream == nil:
+		e.say("requests to servers: HTTP/2 without asking (h2c), which each has to speak")
+	case e.BackendHTTP2:
+		e.say("requests to servers: HTTP/2, which each has to agree to")
+	}
 	if e.upstream == nil {
 		e.say("connections to servers: without TLS")
 		return

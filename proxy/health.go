@@ -101,10 +101,10 @@ func converse(ctx context.Context, conn net.Conn, t health.Target, c health.Conf
 		return "", err
 	}
 	defer h.Close()
-	stream, err := h.Open()
-	if err != nil {
+	if err := h.Reserve(); err != nil {
 		return "", err
 	}
+	stream := h.Open(nil)
 	by, _ := ctx.Deadline()
 	stream.SetDeadline(by) //nolint:errcheck // it has been open for no time
 	return askStatus(stream, request, &c.Statuses, snap.HeadMax)

@@ -47,39 +47,42 @@ func newTrunks() *trunks {
 // http2ToServers reports whether requests go to servers by HTTP/2.
 func (c *Config) http2ToServers() bool { return c.HTTP && c.BackendHTTP2 }
 
-// join opens a stream to a server, on a trunk that is there, on the one that somebody is opening, or on a new one.
+// join opens a stream to a server.
 func (c *connection) join(srv *backend.Server, snap *snapshot) (*relay.Socket, *relay.Stream, error) {
-	if !c.shares(snap) { // a trunk of its own
-		d, err := c.trunk(srv, snap)
+	if c.shares(snap) {
+		again := func() (*h2client.Conn, error) { return c.boardTrunk(srv, snap) }
+		conn, err := again()
 		if err != nil {
 			return nil, nil, err
 		}
-		s, err := d.conn.Open()
-		if err != nil {
-			d.conn.Close()
-			return nil, nil, err
-		}
-		s.Alone(d.conn)
-		return streamOf(s)
+		return streamOf(conn.Open(again))
 	}
+	d, err := c.trunk(srv, snap)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := d.conn.Open(nil)
+	s.Alone(d.conn)
+	return streamOf(s)
+}
+
+// boardTrunk reserves a place for a stream to a server: on a trunk that is there, on the one that somebody is opening, or on a new one.
+func (c *connection) boardTrunk(srv *backend.Server, snap *snapshot) (*h2client.Conn, error) {
 	for {
-		s, o, ours := c.p.trunks.board(srv, snap)
+		conn, o, ours := c.p.trunks.board(srv, snap)
 		switch {
-		case s != nil:
-			return streamOf(s)
+		case conn != nil:
+			return conn, nil
 		case ours:
 			d, err := c.trunk(srv, snap)
-			if err == nil {
-				s, err = d.conn.Open() // before anybody else can
-			}
 			c.p.trunks.opened(srv, o, d, err)
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
-			return streamOf(s)
+			return d.conn, nil
 		}
 		if <-o.done; o.err != nil {
-			return nil, nil, o.err
+			return nil, o.err
 		}
 	}
 }
@@ -89,7 +92,7 @@ func streamOf(s *h2client.Stream) (*relay.Socket, *relay.Stream, error) {
 	return stream.Socket(), stream, nil
 }
 
-// trunk makes a connection to a server that speaks HTTP/2.
+// trunk makes a connection to a server that speaks HTTP/2, and reserves a place on it before anybody else can.
 func (c *connection) trunk(srv *backend.Server, snap *snapshot) (*trunk, error) {
 	by := time.Now().Add(snap.ConnectTimeout)
 	sock, stream, err := c.open(srv, snap, by)
@@ -102,19 +105,20 @@ func (c *connection) trunk(srv *backend.Server, snap *snapshot) (*trunk, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := conn.Reserve(); err != nil {
+		conn.Close()
+		return nil, err
+	}
 	return &trunk{conn, sock, srv, snap.upstream, dialFrom{source: snap.Source}, time.Now()}, nil
 }
 
-// board opens a stream on a trunk that is good. Where there is none, it returns the one that is being opened, and whether that is for the caller to do.
-func (t *trunks) board(srv *backend.Server, snap *snapshot) (s *h2client.Stream, o *opening, ours bool) {
+// board reserves a place on a trunk that is good. Where there is none, it returns the one that is being opened, and whether that is for the caller to do.
+func (t *trunks) board(srv *backend.Server, snap *snapshot) (conn *h2client.Conn, o *opening, ours bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, d := range t.have[srv.State] {
-		if !d.good(snap) {
-			continue
-		}
-		if s, err := d.conn.Open(); err == nil {
-			return s, nil, false
+		if d.good(snap) && d.conn.Reserve() == nil {
+			return d.conn, nil, false
 		}
 	}
 	if o := t.opening[srv.State]; o != nil {

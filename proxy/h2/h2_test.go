@@ -27,12 +27,19 @@ func serving(t *testing.T, exchange func(ctx context.Context, head string, clien
 // servingStreams does so for so many requests at once.
 func servingStreams(t *testing.T, streams int, exchange func(ctx context.Context, head string, client net.Conn)) net.Conn {
 	t.Helper()
+	client, _ := servingUntil(t, streams, exchange)
+	return client
+}
+
+// servingUntil does so until stop is called, and then ends as it ought to.
+func servingUntil(t *testing.T, streams int, exchange func(ctx context.Context, head string, client net.Conn)) (client net.Conn, stop func()) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	client, err := net.Dial("tcp", ln.Addr().String())
+	client, err = net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +61,7 @@ func servingStreams(t *testing.T, streams int, exchange func(ctx context.Context
 		}})
 	}()
 	t.Cleanup(func() { cancel(); client.Close(); <-done })
-	return client
+	return client, cancel
 }
 
 // transport is net/http's client over a connection.

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"edgepen/httpx"
 )
@@ -181,5 +183,73 @@ func TestLengthsThatLie(t *testing.T) {
 			}
 		case <-time.After(100 * time.Millisecond): // it was refused, and no exchange will say so
 		}
+	}
+}
+
+// TestHeaderBombs: fields that are small on the wire and large in memory (CVE-2016-6581), or very many, are refused before they are held.
+func TestHeaderBombs(t *testing.T) {
+	for name, last := range map[string]hpack.HeaderField{
+		"large":  {Name: "bomb", Value: strings.Repeat("x", 3500)},
+		"empty":  {Name: "bomb"},
+		"crumbs": {Name: "cookie", Value: "a"},
+	} {
+		var block bytes.Buffer
+		enc := hpack.NewEncoder(&block)
+		for _, f := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":path", "/"}, {":authority", "example.com"}} {
+			enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}) //nolint:errcheck // into memory
+		}
+		for range 12000 { // each but the first is a byte that stands for that
+			enc.WriteField(last) //nolint:errcheck // as above
+		}
+		if block.Len() > 16<<10 {
+			t.Fatalf("%s: %d bytes are no bomb", name, block.Len())
+		}
+		f := newFrames(t, serving(t, func(context.Context, string, net.Conn) { t.Errorf("%s: it reached a server", name) }))
+		before := heap()
+		for id := uint32(1); id < 40; id += 2 {
+			f.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}) //nolint:errcheck // seen below
+		}
+		if got := f.until(1); strings.Contains(got, "timeout") {
+			t.Errorf("%s: nothing was said: %s", name, got)
+		}
+		if grown := heap() - before; grown > 8<<20 {
+			t.Errorf("%s: %d MB were needed", name, grown>>20)
+		}
+	}
+}
+
+// TestGoAway: a connection that is to end says so, lets what is under way end, takes no more, and is over then.
+func TestGoAway(t *testing.T) {
+	more := make(chan bool)
+	conn, stop := servingUntil(t, 10, func(_ context.Context, _ string, c net.Conn) {
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") //nolint:errcheck // the client sees it
+		<-more
+		io.WriteString(c, "4\r\nlast\r\n0\r\n\r\n") //nolint:errcheck // as above
+	})
+	f := newFrames(t, conn)
+	f.headers(1, true, nil)
+	if got := f.until(1); got != "HEADERS" {
+		t.Fatal(got)
+	}
+	stop()
+	if got := f.until(0); got != "GOAWAY NO_ERROR" {
+		t.Fatalf("got %q", got)
+	}
+	close(more)
+	said := ""
+	for {
+		frame, err := f.fr.ReadFrame()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%v after %q", err, said)
+		}
+		if data, ok := frame.(*http2.DataFrame); ok {
+			said += string(data.Data())
+		}
+	}
+	if said != "last" {
+		t.Errorf("what was under way brought %q", said)
 	}
 }

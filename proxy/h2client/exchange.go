@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 
 	"edgepen/httpx"
 )
@@ -21,6 +22,9 @@ const requestHeadMax = 32 << 20
 // bufferSize is how much is read at once.
 const bufferSize = 32 << 10
 
+// buffers lends out what responses pass through.
+var buffers = sync.Pool{New: func() any { return new([frame + bufferSize]byte) }}
+
 // interimMax is how many interim responses wait to be written. A server that sends more at once has no need of them.
 const interimMax = 8
 
@@ -29,6 +33,7 @@ type exchange struct {
 	conn    *Conn
 	far     net.Conn
 	stream  *Stream
+	again   func() (*Conn, error)
 	head    httpx.Request
 	interim chan []byte
 }
@@ -43,7 +48,7 @@ func (e *exchange) run(ctx context.Context) {
 		e.cut(err)
 		return
 	}
-	resp, err := e.roundTrip(req)
+	resp, err := e.send(req)
 	if err != nil {
 		e.cut(err)
 		return
@@ -96,7 +101,7 @@ func (e *exchange) translate(ctx context.Context, b, rest []byte) (*http.Request
 	e.head.EachField(b, func(name, value []byte) { addField(req, string(name), string(value)) })
 	req.Header["Te"] = []string{"trailers"} // which are passed on, whoever the client is
 	if !e.head.Body.Done() {
-		req.Body = &body{far: e.far, body: &e.head.Body, ahead: rest, buffer: make([]byte, bufferSize), trailer: req.Trailer}
+		req.Body = &body{far: e.far, body: &e.head.Body, ahead: rest, trailer: req.Trailer}
 	}
 	return req, nil
 }
@@ -114,6 +119,38 @@ func addField(req *http.Request, name, value string) {
 		}
 	default:
 		req.Header[name] = append(req.Header[name], value)
+	}
+}
+
+// triesMax is how many connections a request is tried on.
+const triesMax = 5
+
+// send sends the request, again where the server has not looked at it and all that it was sent is still in hand.
+func (e *exchange) send(req *http.Request) (*http.Response, error) {
+	for tries := 1; ; tries++ {
+		resp, err := e.roundTrip(req)
+		if err == nil || e.again == nil || tries == triesMax || !unprocessed(err) || req.Context().Err() != nil {
+			return resp, err
+		}
+		if b, ok := req.Body.(*body); ok && !b.rewind() {
+			return nil, err
+		}
+		if e.conn, err = e.again(); err != nil {
+			return nil, err
+		}
+		once := *req
+		req = &once
+	}
+}
+
+// unprocessed reports whether an error says that the server has not begun with a request (RFC 9113 section 8.7): it had said GOAWAY, or refused the
+// stream. net/http says so only in words.
+func unprocessed(err error) bool {
+	switch text := err.Error(); text {
+	case "http2: client conn not usable", "http2: Transport received Server's graceful shutdown GOAWAY":
+		return true
+	default:
+		return strings.HasPrefix(text, "stream error: ") && strings.Contains(text, "; REFUSED_STREAM;")
 	}
 }
 
@@ -162,10 +199,12 @@ func (e *exchange) respond(resp *http.Response) error {
 	if _, err := e.far.Write(head); err != nil || none {
 		return err
 	}
+	b := buffers.Get().(*[frame + bufferSize]byte)
+	defer buffers.Put(b)
 	if chunked {
-		return e.respondChunks(resp)
+		return e.respondChunks(resp, b[:])
 	}
-	_, err := io.CopyBuffer(e.far, resp.Body, make([]byte, bufferSize))
+	_, err := io.CopyBuffer(e.far, resp.Body, b[:])
 	return err
 }
 
@@ -175,9 +214,8 @@ const (
 	frame    = sizeLine + len("\r\n")
 )
 
-// respondChunks writes a body in chunks, with the trailer behind it.
-func (e *exchange) respondChunks(resp *http.Response) error {
-	b := make([]byte, frame+bufferSize)
+// respondChunks writes a body in chunks, with the trailer behind it; b is what it passes through.
+func (e *exchange) respondChunks(resp *http.Response, b []byte) error {
 	for {
 		n, err := resp.Body.Read(b[sizeLine : sizeLine+bufferSize])
 		out := b[:0]

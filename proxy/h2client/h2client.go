@@ -123,18 +123,21 @@ func (c *Conn) Close() {
 
 var errFull = errors.New("the connection carries as many requests as it may")
 
-// Open makes a stream, for one request.
-func (c *Conn) Open() (*Stream, error) {
+// Reserve takes a place for a stream, which Open then fills.
+func (c *Conn) Reserve() error {
 	if c.client.InFlight() >= streamsMax {
-		return nil, errFull
+		return errFull
 	}
-	if err := c.client.Reserve(); err != nil {
-		return nil, err
-	}
+	return c.client.Reserve()
+}
+
+// Open makes a stream, for one request. again is asked for another connection to the same server, with a place reserved, where this one turns out to
+// take no requests any more; nil: there is none.
+func (c *Conn) Open(again func() (*Conn, error)) *Stream {
 	near, far := net.Pipe()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Stream{Conn: near, below: c.conn, cancel: cancel}
-	e := &exchange{conn: c, far: far, stream: s}
+	e := &exchange{conn: c, far: far, stream: s, again: again}
 	go e.run(ctx)
-	return s, nil
+	return s
 }

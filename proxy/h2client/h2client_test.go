@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
+
 	"edgepen/httpx"
 )
 
@@ -43,10 +45,10 @@ func pair(t *testing.T, handle http.HandlerFunc) *Conn {
 
 func stream(t *testing.T, c *Conn) *Stream {
 	t.Helper()
-	s, err := c.Open()
-	if err != nil {
+	if err := c.Reserve(); err != nil {
 		t.Fatal(err)
 	}
+	s := c.Open(nil)
 	t.Cleanup(func() { s.Close() })
 	s.SetDeadline(time.Now().Add(10 * time.Second)) //nolint:errcheck // it is open
 	return s
@@ -225,6 +227,81 @@ func TestServersOfSomethingElse(t *testing.T) {
 		if want := name == "HTTP/1.1"; errors.Is(err, errNoHTTP2) != want {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// refusing is a connection to a server that takes no request: it answers each as refuse does.
+func refusing(t *testing.T, refuse func(fr *http2.Framer, id uint32)) *Conn {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	near, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer far.Close()
+		io.ReadFull(far, make([]byte, len(http2.ClientPreface))) //nolint:errcheck // the next read fails
+		fr := http2.NewFramer(far, far)
+		fr.WriteSettings() //nolint:errcheck // as above
+		for {
+			frame, err := fr.ReadFrame()
+			if err != nil {
+				return
+			}
+			if frame, ok := frame.(*http2.DataFrame); ok {
+				refuse(fr, frame.StreamID)
+			}
+		}
+	}()
+	c, err := Begin(t.Context(), near, false, 64<<10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// TestRequestsThatWereRefusedAreSentElsewhere, with their bodies, but not those that the server may have begun with.
+func TestRequestsThatWereRefusedAreSentElsewhere(t *testing.T) {
+	good := pair(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%d bytes, %v", len(body), err)
+	})
+	for _, c := range []struct {
+		name   string
+		body   int
+		refuse func(fr *http2.Framer, id uint32)
+		again  bool
+	}{
+		{"refused", 5, func(fr *http2.Framer, id uint32) { fr.WriteRSTStream(id, http2.ErrCodeRefusedStream) }, true}, //nolint:errcheck // seen below
+		{"GOAWAY", 5, func(fr *http2.Framer, id uint32) { fr.WriteGoAway(id-1, http2.ErrCodeNo, nil) }, true},         //nolint:errcheck // as above
+		{"begun", 5, func(fr *http2.Framer, id uint32) { fr.WriteRSTStream(id, http2.ErrCodeInternal) }, false},       //nolint:errcheck // as above
+		{"GOAWAY behind it", 5, func(fr *http2.Framer, id uint32) {
+			fr.WriteGoAway(id, http2.ErrCodeNo, nil)
+			fr.WriteRSTStream(id, http2.ErrCodeCancel)
+		}, false}, //nolint:errcheck // as above
+		{"large", 40000, func(fr *http2.Framer, id uint32) { fr.WriteRSTStream(id, http2.ErrCodeRefusedStream) }, false}, //nolint:errcheck // as above
+	} {
+		first := refusing(t, c.refuse)
+		if err := first.Reserve(); err != nil {
+			t.Fatal(err)
+		}
+		s := first.Open(func() (*Conn, error) { return good, good.Reserve() })
+		s.SetDeadline(time.Now().Add(10 * time.Second)) //nolint:errcheck // it is open
+		go fmt.Fprintf(s, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", c.body, strings.Repeat("x", c.body))
+		all, err := io.ReadAll(s)
+		if got := strings.HasSuffix(string(all), fmt.Sprintf("%d bytes, <nil>", c.body)); got != c.again || (err == nil) != c.again {
+			t.Errorf("%s: %q, %v", c.name, all, err)
+		}
+		s.Close()
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 // cases is what a client may try; each returns what is wrong.
 var cases = map[string]func(ctx context.Context, c *grpc.ClientConn) error{
 	"unary": unary, "large": large, "error": refused, "deadline": deadline, "cancel": cancelled,
-	"server-streaming": download, "client-streaming": upload, "bidi": bidi, "early-end": early, "many": many,
+	"server-streaming": download, "client-streaming": upload, "bidi": bidi, "early-end": early, "many": many, "steady": steady,
 }
 
 func ask(address, ca string, names []string) error {
@@ -198,6 +198,32 @@ func early(ctx context.Context, c *grpc.ClientConn) error {
 	}
 	if err := s.RecvMsg(new(text)); status.Code(err) != codes.ResourceExhausted {
 		return fmt.Errorf("got %w", err)
+	}
+	return nil
+}
+
+// steady calls for a while, and says when half of that is over.
+func steady(ctx context.Context, c *grpc.ClientConn) error {
+	talk, err := open(ctx, c, "Talk")
+	if err != nil {
+		return err
+	}
+	for i := range 1000 {
+		if i == 500 {
+			fmt.Println("half of it is done")
+		}
+		if err := unary(ctx, c); err != nil {
+			return fmt.Errorf("call %d: %w", i, err)
+		}
+		if i == 900 { // long after its server was told to end
+			if err := exchange(talk, "still there"); err != nil {
+				return err
+			}
+			if err := finish(talk); err != nil {
+				return err
+			}
+		}
+		time.Sleep(2 * time.Millisecond)
 	}
 	return nil
 }

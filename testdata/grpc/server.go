@@ -33,9 +33,12 @@ var service = grpc.ServiceDesc{
 	},
 }
 
-func serve(address string) error {
+func serve(address, pidFile string) error {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(pidFile, fmt.Append(nil, os.Getpid()), 0o600); err != nil {
 		return err
 	}
 	s := grpc.NewServer()

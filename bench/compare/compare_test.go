@@ -234,7 +234,7 @@ func TestCheckSelectsWorkloads(t *testing.T) {
 	for _, w := range opts.workloads {
 		ids = append(ids, w.id)
 	}
-	if got := strings.Join(ids, " "); got != "W1 W1m W5 W8 W9" {
+	if got := strings.Join(ids, " "); got != "W1 W1m W5 W5h2 W6 W8 W9" {
 		t.Errorf("workloads %s", got)
 	}
 }

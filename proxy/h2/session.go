@@ -148,29 +148,32 @@ func (s *session) awaitFrame() error {
 		return nil
 	}
 	for {
-		wait, since := s.Idle, time.Now()
+		wait, now := s.Idle, time.Now()
 		if s.blockOf.id != 0 {
 			wait = time.Until(s.blockOf.by)
 			if s.HeadTimeout > 0 && wait <= 0 {
 				return http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
 			}
 		}
-		switch left := s.readBy.Sub(since); {
+		switch left := s.readBy.Sub(now); {
 		case wait <= 0 && !s.readBy.IsZero(), wait > 0 && (s.readBy.IsZero() || left > wait || left < wait-wait/8):
 			s.setReadBy(wait)
+			if s.isOver() != nil { // who ends the reading by a deadline may have done so just before
+				return net.ErrClosed
+			}
 		}
 		_, err := s.in.Peek(frameHeader)
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-		if s.blockOf.id == 0 && s.rested(since) {
+		if s.blockOf.id == 0 && s.rested() {
 			return errIdle
 		}
 	}
 }
 
 // rested reports whether there has been no request for as long as it may be, and that nothing is under way.
-func (s *session) rested(now time.Time) bool {
+func (s *session) rested() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.over != nil || len(s.open) == 0 && s.running == 0 && s.Idle > 0 && time.Since(s.restedAt) >= s.Idle-s.Idle/8

@@ -170,6 +170,41 @@ func TestBodiesAsLongAsTheySay(t *testing.T) {
 	}
 }
 
+// TestABodyIsNotKept: what has been read of a body is not held until the rest has been, also where the reader never catches up.
+func TestABodyIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		largest := 0
+		f := timed(t, t.Context(), Config{Streams: 10, HeadMax: 8 << 10, Exchange: func(client *Stream) {
+			b := make([]byte, 1000)
+			for {
+				client.mu().Lock()
+				largest = max(largest, cap(client.body))
+				behind := client.bodyEnded || client.err != nil || len(client.body)-client.at > 20000
+				client.mu().Unlock()
+				if !behind {
+					time.Sleep(time.Millisecond)
+					continue
+				}
+				if _, err := client.Read(b); err != nil {
+					break
+				}
+			}
+			io.WriteString(client, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") //nolint:errcheck // the client sees it
+		}})
+		words := f.hello()
+		f.headers(1, false, map[string]string{":method": "POST", "content-length": "3000000"})
+		for range 300 {
+			f.fr.WriteData(1, false, make([]byte, 9999)) //nolint:errcheck // the answer is not there
+			time.Sleep(10 * time.Millisecond)            // of the bubble's time: for the reader to come as far as it does
+		}
+		f.fr.WriteData(1, true, make([]byte, 300)) //nolint:errcheck // as above
+		after(t, words, "HEADERS :status=200")
+		if largest > 2*streamWindow {
+			t.Errorf("%d bytes were held", largest)
+		}
+	})
+}
+
 // TestAClientThatDoesNotRead gets as much as it has said, and the writer waits no longer than it may.
 func TestAClientThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -89,8 +89,8 @@ func (st *Stream) takeBody(p []byte, n int64) error {
 		st.consumed(int64(len(p)))
 		return nil
 	}
-	if st.at == len(st.body) {
-		st.body, st.at = st.body[:0], 0
+	if len(st.body)+len(p) > cap(st.body) { // what has been read makes room before more is asked for
+		st.body, st.at = st.body[:copy(st.body, st.body[st.at:])], 0
 	}
 	st.body = append(st.body, p...)
 	st.some.Broadcast()

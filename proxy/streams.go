@@ -77,9 +77,14 @@ type branches struct {
 	free []*branch
 }
 
+// branchesMax is how many a connection keeps.
+const branchesMax = 16
+
 func (b *branches) put(one *branch) {
 	b.mu.Lock()
-	b.free = append(b.free, one)
+	if len(b.free) < branchesMax {
+		b.free = append(b.free, one)
+	}
 	b.mu.Unlock()
 }
 

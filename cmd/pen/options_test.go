@@ -142,12 +142,17 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestEveryFlagIsThere: the letters of the original, each once, and no long name twice.
+// TestEveryFlagIsThere: the letters of the original, each once, no long name twice, and those of one heading together.
 func TestEveryFlagIsThere(t *testing.T) {
 	o := &options{in: &control.Interpreter{}}
 	var letters []byte
-	long := map[string]bool{}
+	long, headings, group := map[string]bool{}, map[string]bool{}, ""
 	for _, f := range o.flags() {
+		if f.group != group && headings[f.group] {
+			t.Errorf("--%s stands under a second heading %q", f.Long, f.group)
+		}
+		group = f.group
+		headings[group] = true
 		letters = append(letters, f.Letters...)
 		if f.Long != "" && long[f.Long] {
 			t.Errorf("--%s stands twice", f.Long)

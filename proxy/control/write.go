@@ -178,7 +178,7 @@ func (w *writer) limits(c *proxy.Config) {
 	w.number("body_max", c.BodyMax)
 	w.number("requests_max", c.RequestsMax)
 	w.command("no", "hsts")
-	if c.HSTS.MaxAge > 0 {
+	if c.HSTS.On {
 		w.command(append([]string{"hsts"}, hstsWords(c.HSTS)...)...)
 	}
 	w.command("no", "response_remove")

@@ -118,6 +118,7 @@ func TestRun(t *testing.T) {
 		{"-f 80 a:1:2:3:4:5:6", exitUsage, "", "pen: "},
 		{"--listen 80,https a", exitUsage, "", `pen: --listen: "80,https": unknown word "https" after the comma`},
 		{"-o blacklist\x00soon 80 a", exitUsage, "", "pen: -o: blacklist soon: blacklist: \"soon\" is no number; expected seconds from 0 to 1000000000\n"},
+		{"-f --check --access-log - -o tracking\x007 127.0.0.1:0 127.0.0.1:1", exitOK, "the configuration is good\n", "7\n"}, // stdout is the log's
 		{"-f -U -H 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: UDP (-U) carries datagrams as they are"},
 		{"-f -U --self-signed 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: UDP (-U) carries datagrams as they are"},
 		{"-f -l /nowhere/log 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: log file: open /nowhere/log"},

@@ -193,27 +193,60 @@ func (r *Request) appendForwarded(dst, b []byte, f *Forward) []byte {
 			}
 		}
 	case f.Said.Client.IsValid():
-		dst = append(dst, "for="...)
-		if f.Said.Client.Is6() {
-			dst = append(f.Said.Client.AppendTo(append(dst, `"[`...)), `]"`...)
-		} else {
-			dst = f.Said.Client.AppendTo(dst)
-		}
+		dst = r.appendClient(dst, b, f.Said.Client)
 	}
 	dst = appendNode(append(appendComma(dst, start), "for="...), f.Client)
 	dst = append(append(dst, ";proto="...), f.Proto...)
-	if host := r.Host(b); len(host) > 0 {
-		dst = append(dst, `;host=`...)
-		if isToken(host) {
-			dst = append(dst, host...)
-		} else { // a valid authority has nothing that would have to be escaped
-			dst = append(append(append(dst, '"'), host...), '"')
-		}
-	}
+	dst = appendAuthority(dst, r.Host(b))
 	if f.By != "" {
 		dst = appendNode(append(dst, ";by="...), f.By)
 	}
 	return append(dst, "\r\n"...)
+}
+
+// appendClient writes the element of the client that a trusted proxy tells in another field, with what its X-Forwarded-Proto and -Host say if they
+// say one thing: who reads Forwarded may read nothing else, and take our own proto, which is the proxy's, for the client's.
+func (r *Request) appendClient(dst, b []byte, client netip.Addr) []byte {
+	dst = append(dst, "for="...)
+	if client.Is6() {
+		dst = append(client.AppendTo(append(dst, `"[`...)), `]"`...)
+	} else {
+		dst = client.AppendTo(dst)
+	}
+	for _, proto := range []string{"http", "https"} {
+		if equalFold(r.only(b, forwardedProto), proto) {
+			dst = append(append(dst, ";proto="...), proto...)
+		}
+	}
+	if host := r.only(b, forwardedHost); validAuthority(host) {
+		dst = appendAuthority(dst, host)
+	}
+	return dst
+}
+
+// only is the value of a field that is there once; nil: it is not there, or more often.
+func (r *Request) only(b []byte, k kind) (value []byte) {
+	for i := range r.fields {
+		switch f := &r.fields[i]; {
+		case f.kind != k:
+		case value != nil:
+			return nil
+		default:
+			value = f.valueOf(b)
+		}
+	}
+	return value
+}
+
+// appendAuthority writes a host that is a valid authority, which has nothing that would have to be escaped.
+func appendAuthority(dst, host []byte) []byte {
+	switch {
+	case len(host) == 0:
+		return dst
+	case isToken(host):
+		return append(append(dst, ";host="...), host...)
+	}
+	return append(append(append(dst, `;host="`...), host...), '"')
 }
 
 // appendNode writes an address as Forwarded has it.

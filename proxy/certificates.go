@@ -96,8 +96,9 @@ func (s *snapshot) asksForCertificates() bool {
 	return s.TLS.ClientAuth == "optional" || s.TLS.ClientAuth == "required"
 }
 
-// warnings are remarks for the operator about certificates and TLS.
+// warnings are remarks for the operator about certificates and TLS, and about what has no effect.
 func (s *snapshot) warnings() (all []string) {
+	all = s.idle()
 	if !s.asksForCertificates() && len(s.Certificates.CRLs)+len(s.DeniedCerts) > 0 {
 		all = append(all, "revocation lists (crl) and denials (client_deny) have no effect: clients are asked for no certificate (--client-auth, -R)")
 	}

@@ -138,3 +138,33 @@ func (c *Config) checkUnusedTLS() error {
 	}
 	return nil
 }
+
+// idle says which settings about HTTP have no effect as the others are: whoever has given them takes them for being in force.
+func (c *Config) idle() (all []string) {
+	if !c.HTTP {
+		var names []string
+		for _, setting := range []struct {
+			name string
+			on   bool
+		}{
+			{"backend_http2", c.BackendHTTP2}, {"body_max", c.BodyMax > 0}, {"error_page", len(c.ErrorPages) > 0}, {"forwarded", c.Forwarded}, {"hsts", c.HSTS.On},
+			{"real_ip", c.RealIP}, {"request_id", c.RequestID != ""}, {"request_timeout", c.RequestTimeout > 0}, {"requests_max", c.RequestsMax > 0},
+			{"response_remove", len(c.RemoveFields) > 0}, {"trusted_proxies", len(c.TrustedProxies) > 0}, {"via", c.Via != ""},
+		} {
+			if setting.on {
+				names = append(names, setting.name)
+			}
+		}
+		if len(names) > 0 {
+			all = append(all, "without HTTP mode (-H) there is no effect of "+strings.Join(names, ", "))
+		}
+		return all
+	}
+	if c.HSTS.On && !slices.ContainsFunc(c.Listeners, c.usesTLS) {
+		all = append(all, "hsts has no effect: no listener speaks TLS")
+	}
+	if c.ClientFrom == FromHeader && len(c.TrustedProxies) == 0 {
+		all = append(all, "client_from header has no effect: nobody is trusted about clients (trusted_proxies)")
+	}
+	return all
+}

@@ -61,9 +61,10 @@ type Identity struct{ Standard, Classic bool }
 // Places says what servers are told of where a client is: X-Geo-Country and its like.
 type Places struct{ Country, Continent, ASN bool }
 
-// HSTS is Strict-Transport-Security (RFC 6797), sent with responses over TLS. No time: it is not sent, and what servers send passes.
+// HSTS is Strict-Transport-Security (RFC 6797), sent with responses over TLS. Off: it is not sent, and what servers send passes.
 type HSTS struct {
-	MaxAge     time.Duration
+	On         bool
+	MaxAge     time.Duration // 0: browsers forget what they were told before
 	Subdomains bool
 	Preload    bool
 }

@@ -302,11 +302,10 @@ func (e *explanation) servers() {
 		}
 	}
 	switch {
-	case e.BackendHTTP2 && !e.HTTP:
-		e.warn("backend_http2 has no effect without HTTP mode (-H)")
-	case e.BackendHTTP2 && e.upstream == nil:
+	case !e.BackendHTTP2 || !e.HTTP:
+	case e.upstream == nil:
 		e.say("requests to servers: HTTP/2 without asking (h2c), which each has to speak")
-	case e.BackendHTTP2:
+	default:
 		e.say("requests to servers: HTTP/2, which each has to agree to")
 	}
 	if e.upstream == nil {

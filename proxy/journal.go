@@ -295,6 +295,7 @@ func (c *connection) Ends(o relay.Outcome) {
 	r.Took = time.Since(r.Began)
 	r.Status, r.OutHead, r.Upstream, r.Retries = o.Status, o.OutHead, o.Upstream, o.Retries+j.vain
 	r.In, r.Out = r.In+o.In, r.Out+o.Out
+	r.ID = o.ID
 	if o.Server {
 		r.Server, r.ServerPort = c.shownServer(), c.serverPort
 	}

@@ -27,7 +27,7 @@ func (c *Config) responsePolicy(secure bool) *httpx.ResponsePolicy {
 	if c.RequestID != "" {
 		p.Remove = append(p.Remove[:len(p.Remove):len(p.Remove)], c.RequestID)
 	}
-	if secure && c.HSTS.MaxAge > 0 {
+	if secure && c.HSTS.On {
 		set(p, "Strict-Transport-Security", c.HSTS.header())
 	}
 	if len(p.Remove) == 0 && p.Via == "" {

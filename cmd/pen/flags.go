@@ -45,6 +45,7 @@ func (o *options) listenFlags() []flag {
 		with("", "redirect", "ADDR", groupListen, "send plain HTTP to HTTPS and answer ACME here, most often on 80; repeat for more", o.addRedirect),
 		o.edit("U", "udp", "", groupListen, "balance UDP", func(c *proxy.Config, _ string) error { c.UDP = true; return nil }),
 		o.setting("", "socket-mode", "MODE", "socket_mode", groupListen, "permissions of a Unix socket that is listened on, as 660"),
+		o.setting("", "proxy-protocol", "CIDR,…[,HOW]", "proxy_protocol", groupListen, "peers that introduce their clients by a PROXY header: required, optional or refused [required]; repeat for more"),
 		text("F", "config", "FILE", groupListen, "read commands from FILE, now and at HUP", &o.config),
 		with("Oo", "option", "COMMAND", groupListen, "run a control command now, in the order of the flags", o.runCommand),
 		o.edit("C", "control", "ADDR", groupListen, "control port: port, host:port or /path/to/socket", func(c *proxy.Config, v string) error {
@@ -83,6 +84,7 @@ func (o *options) serverFlags() []flag {
 		o.setting("", "health-fall", "N", "health_fall", groupServers, "failed checks in a row that take a server down [3]"),
 		o.setting("", "health-status", "N[-M],…", "health_status", groupServers, "statuses that are good [200-399]"),
 		o.setting("", "health-host", "NAME", "health_host", groupServers, "Host that checks ask for [the server's name]"),
+		o.setting("", "proxy-out", "v1|v2", "proxy_out", groupServers, "introduce clients to servers by a PROXY header, of datagrams by one of v2 before each"),
 		text("e", "emergency", "HOST[:PORT]", groupServers, "server for when no other is left", &o.emergency),
 		text("B", "abuse", "HOST[:PORT]", groupServers, "server for clients that client_acl denies", &o.abuse),
 	}
@@ -232,6 +234,12 @@ func tlsMin(c *proxy.Config, v string) error {
 func (o *options) httpFlags() []flag {
 	return []flag{
 		o.toggle("H", "http", "http", groupHTTP, "HTTP mode: check every request, tell servers the client in X-Forwarded-For"),
+		o.toggle("", "no-http2", "no http2", groupHTTP, "do not offer HTTP/2 to clients over TLS"),
+		o.setting("", "http2-streams", "N", "http2_streams", groupHTTP, "requests that a client of HTTP/2 or HTTP/3 may have under way at once [100]"),
+		o.toggle("", "http3", "http3", groupHTTP, "offer HTTP/3 as well, over UDP on the same port"),
+		o.setting("", "http3-retry", "N", "http3_retry", groupHTTP, "handshakes from which on HTTP/3 addresses are validated first, 0 always [32]"),
+		o.toggle("", "backend-http2", "backend_http2", groupHTTP, "speak HTTP/2 to the servers, as gRPC wants it: by ALPN with --backend-tls, otherwise without asking (h2c)"),
+		o.toggle("", "no-http-reuse", "no http_reuse", groupHTTP, "use a connection to a server for one client only"),
 		o.setting("", "trusted-proxies", "CIDR,…", "trusted_proxies", groupHTTP, "peers whose X-Forwarded-For is kept and appended to"),
 		o.setting("", "trusted-field", "NAME", "trusted_field", groupHTTP, "where they tell it: x-forwarded-for, forwarded or x-real-ip [x-forwarded-for]"),
 		o.setting("", "client-from", "HOW", "client_from", groupHTTP, "whom client_acl is about: peer, or header for their clients too [peer]"),
@@ -247,15 +255,7 @@ func (o *options) httpFlags() []flag {
 			_, err := o.in.Run("error_page " + control.Quote(status) + " " + control.Quote(file))
 			return err
 		}),
-		o.setting("", "proxy-protocol", "CIDR,…[,optional|,refused]", "proxy_protocol", groupListen, "peers that introduce their clients by a PROXY header, which has to come, may (optional), or must not (refused); repeatable"),
-		o.setting("", "proxy-out", "v1|v2", "proxy_out", groupServers, "introduce clients to servers by a PROXY header, of datagrams by one of v2 before each"),
-		o.toggle("", "no-http2", "no http2", groupHTTP, "do not offer HTTP/2 to clients over TLS"),
-		o.setting("", "http2-streams", "N", "http2_streams", groupHTTP, "requests that a client of HTTP/2 or HTTP/3 may have under way at once [100]"),
-		o.toggle("", "http3", "http3", groupHTTP, "offer HTTP/3 as well, over UDP on the same port"),
-		o.toggle("", "backend-http2", "backend_http2", groupHTTP, "speak HTTP/2 to the servers, as gRPC wants it: by ALPN with --backend-tls, otherwise without asking (h2c)"),
-		o.setting("", "http3-retry", "N", "http3_retry", groupHTTP, "handshakes from which on HTTP/3 addresses are validated first, 0 always [32]"),
-		o.toggle("", "no-http-reuse", "no http_reuse", groupHTTP, "use a connection to a server for one client only"),
-		o.setting("", "hsts", "SECONDS[,includesubdomains][,preload]", "hsts", groupHTTP, "tell browsers to use TLS only (Strict-Transport-Security)"),
+		o.setting("", "hsts", "SECONDS[,WORD…]", "hsts", groupHTTP, "tell browsers to use TLS only; includesubdomains, preload (Strict-Transport-Security)"),
 		o.setting("", "response-remove", "NAME,…", "response_remove", groupHTTP, "leave fields of servers' responses out, such as Server"),
 		o.setting("", "body-max", "BYTES", "body_max", groupHTTP, "largest request body, 0 any [0]"),
 		o.setting("", "requests-max", "N", "requests_max", groupHTTP, "requests of an HTTP/1.1 client's connection, 0 any number [0]"),

@@ -103,7 +103,7 @@ func (o *options) loadConfig() error {
 	}
 	o.in.Control = o.control
 	reply, err := o.in.Load(o.config)
-	io.WriteString(o.stdout, reply) //nolint:errcheck // nobody listens
+	io.WriteString(o.replies(), reply) //nolint:errcheck // nobody listens
 	return err
 }
 

@@ -109,10 +109,18 @@ func (o *options) obsolete(letters, arg string) flag {
 	})
 }
 
-// runCommand is -o: a command, run now, with its reply on stdout.
+// replies is where the replies of commands go: the standard output, unless the access log is there, whose lines others read.
+func (o *options) replies() io.Writer {
+	if o.in.Proxy.Config().AccessLog == "-" {
+		return o.stderr
+	}
+	return o.stdout
+}
+
+// runCommand is -o: a command, run now, with its reply.
 func (o *options) runCommand(line string) error {
 	reply, err := o.in.Run(line)
-	io.WriteString(o.stdout, reply) //nolint:errcheck // nobody listens
+	io.WriteString(o.replies(), reply) //nolint:errcheck // nobody listens
 	if err != nil {
 		return commandError{fmt.Errorf("%s: %v", line, err)}
 	}

@@ -118,6 +118,7 @@ func TestRun(t *testing.T) {
 		{"-f 80 a:1:2:3:4:5:6", exitUsage, "", "pen: "},
 		{"--listen 80,https a", exitUsage, "", `pen: --listen: "80,https": unknown word "https" after the comma`},
 		{"-o blacklist\x00soon 80 a", exitUsage, "", "pen: -o: blacklist soon: blacklist: \"soon\" is no number; expected seconds from 0 to 1000000000\n"},
+		{"-f --check --access-log - -o tracking\x007 127.0.0.1:0 127.0.0.1:1", exitOK, "the configuration is good\n", "7\n"}, // stdout is the log's
 		{"-f -U -H 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: UDP (-U) carries datagrams as they are"},
 		{"-f -U --self-signed 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: UDP (-U) carries datagrams as they are"},
 		{"-f -l /nowhere/log 127.0.0.1:0 127.0.0.1:1", exitFailed, "", "pen: log file: open /nowhere/log"},
@@ -142,12 +143,17 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestEveryFlagIsThere: the letters of the original, each once, and no long name twice.
+// TestEveryFlagIsThere: the letters of the original, each once, no long name twice, and those of one heading together.
 func TestEveryFlagIsThere(t *testing.T) {
 	o := &options{in: &control.Interpreter{}}
 	var letters []byte
-	long := map[string]bool{}
+	long, headings, group := map[string]bool{}, map[string]bool{}, ""
 	for _, f := range o.flags() {
+		if f.group != group && headings[f.group] {
+			t.Errorf("--%s stands under a second heading %q", f.Long, f.group)
+		}
+		group = f.group
+		headings[group] = true
 		letters = append(letters, f.Letters...)
 		if f.Long != "" && long[f.Long] {
 			t.Errorf("--%s stands twice", f.Long)

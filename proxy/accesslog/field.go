@@ -94,6 +94,7 @@ func fields() []field {
 		{"protocol", func(r *Record) value { return ofText(r.Protocol) }, true},
 		{"malformed", func(r *Record) value { return ofBytes(r.Malformed) }, true},
 		{"host", func(r *Record) value { return ofBytes(r.Host) }, true},
+		{"request_id", func(r *Record) value { return ofBytes(r.ID) }, true},
 		{"status", func(r *Record) value { return ofCount(int64(r.Status)) }, true},
 		{"bytes_in", func(r *Record) value { return ofNumber(r.In) }, true},
 		{"bytes_out", func(r *Record) value { return ofNumber(r.Out) }, true},

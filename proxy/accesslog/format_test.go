@@ -22,7 +22,7 @@ func sample() *Record {
 	return &Record{
 		Event: Request, Began: time.Date(2026, 11, 22, 13, 14, 15, 16e6, time.FixedZone("", 3600)), Took: 1234567 * time.Microsecond,
 		Client: "192.0.2.1", Port: 1024, Peer: "10.0.0.9", Listener: "[::]:443",
-		Method: []byte("GET"), Target: []byte("/a?b=c"), Host: []byte("www.example"), Protocol: "HTTP/1.1",
+		Method: []byte("GET"), Target: []byte("/a?b=c"), Host: []byte("www.example"), Protocol: "HTTP/1.1", ID: []byte("5f"),
 		Headers: [MaxHeaders][]byte{[]byte("https://a.example/"), []byte("curl/8")},
 		Status:  200, In: 100, Out: 250, OutHead: 50,
 		Server: "10.0.0.1", ServerPort: 8080, Upstream: 2 * time.Millisecond, Retries: 1,
@@ -43,7 +43,7 @@ func TestFormats(t *testing.T) {
 		{`%{user-agent}i %{path}x %{query}x`, `https://a.example/ /a ?b=c`},
 		{"json", `{"time":"2026-11-22T13:14:15.016+01:00","event":"request","client":"192.0.2.1","port":1024,"peer":"10.0.0.9","country":"SE","asn":64500,` +
 			`"listener":"[::]:443","method":"GET","target":"/a?b=c","protocol":"HTTP/1.1","host":"www.example","referer":"https://a.example/","user_agent":"curl/8",` +
-			`"status":200,"bytes_in":100,"bytes_out":250,"body_bytes_out":200,"duration":1.234567,"upstream_time":0.002000,"server":"10.0.0.1","server_port":8080,` +
+			`"request_id":"5f","status":200,"bytes_in":100,"bytes_out":250,"body_bytes_out":200,"duration":1.234567,"upstream_time":0.002000,"server":"10.0.0.1","server_port":8080,` +
 			`"retries":1,"handshake_time":0.003000,"tls_version":"TLS 1.3","tls_cipher":"TLS_AES_128_GCM_SHA256","tls_group":"X25519MLKEM768","tls_resumed":true,` +
 			`"ech":false,"sni":"www.example","alpn":"http/1.1","ja4":"t13d1516h2_8daaf6152771_e5627efa2ab1","client_cn":"a b","client_fingerprint":"00ff",` +
 			`"denied":"acl","reason":"no reason"}`},

@@ -23,6 +23,7 @@ type Record struct {
 	Method, Target, Host []byte
 	Protocol             string             // "HTTP/1.1"
 	Malformed            []byte             // the first line of what is no request
+	ID                   []byte             // what request_id has servers and clients told
 	Headers              [MaxHeaders][]byte // the fields that Format.Headers names
 	Status               int                // as the client was told; 0: it was told nothing
 	In, Out              int64              // bytes from and to the client, without TLS's own; 0 is a number

@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -18,16 +19,16 @@ func (c *call) hsts() error {
 	}
 	words := strings.FieldsFunc(strings.ToLower(strings.Join(c.words, ",")), func(r rune) bool { return r == ',' })
 	if len(words) == 0 {
-		if c.HSTS.MaxAge > 0 {
+		if c.HSTS.On {
 			c.printf("%s\n", strings.Join(hstsWords(c.HSTS), " "))
 		}
 		return nil
 	}
-	age, err := number(words[0], "seconds", 1, 1<<31-1)
+	age, err := number(words[0], "seconds", 0, 1<<31-1)
 	if err != nil {
 		return fmt.Errorf("hsts: %v", err)
 	}
-	h := proxy.HSTS{MaxAge: time.Duration(age) * time.Second}
+	h := proxy.HSTS{On: true, MaxAge: time.Duration(age) * time.Second}
 	for _, w := range words[1:] {
 		switch w {
 		case "includesubdomains":
@@ -52,6 +53,19 @@ func hstsWords(h proxy.HSTS) []string {
 		words = append(words, "preload")
 	}
 	return words
+}
+
+// bodyMax is "body_max [BYTES]".
+func (c *call) bodyMax() error {
+	if len(c.words) > 0 {
+		n, err := number(c.words[0], "bytes", 0, math.MaxInt)
+		if err != nil {
+			return fmt.Errorf("body_max: %v", err)
+		}
+		c.BodyMax = n
+	}
+	c.printf("%d\n", c.BodyMax)
+	return nil
 }
 
 // framing is the fields that no response can do without, or that are ours.

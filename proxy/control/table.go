@@ -70,7 +70,7 @@ func settings() []*command {
 		number1("backlog", "connections that may wait to be accepted, for listeners opened from now on", 50, func(c *proxy.Config) *int { return &c.Backlog }),
 		setting("blacklist", "how long a failed server is left alone", 0, func(c *proxy.Config) *time.Duration { return &c.Blacklist }),
 		list("client_acl", "access list for clients", func(c *proxy.Config) *int { return &c.ClientACL }),
-		number1("body_max", "largest HTTP request body in bytes, 0 any size", 0, func(c *proxy.Config) *int { return &c.BodyMax }),
+		{"body_max", "[BYTES]", "largest HTTP request body, 0 any size", false, (*call).bodyMax},
 		growing("clients_max", "size of the client table; it only grows", func(c *proxy.Config) *int { return &c.ClientsMax }),
 		{"close", "N", "end connection N", false, (*call).closeConnection},
 		{"connection", "[N]", "describe connection N", false, (*call).connection},

@@ -38,8 +38,11 @@ func (c *call) write() error {
 	return nil
 }
 
-// replaceFile never leaves half a file: the new one takes the old one's place when it is whole.
+// replaceFile never leaves half a file: the new one takes the old one's place when it is whole. A device or pipe has a place of its own, which others need.
 func replaceFile(path, text string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return errors.New("it is there and not a regular file")
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".pen-")
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
@@ -178,7 +181,7 @@ func (w *writer) limits(c *proxy.Config) {
 	w.number("body_max", c.BodyMax)
 	w.number("requests_max", c.RequestsMax)
 	w.command("no", "hsts")
-	if c.HSTS.MaxAge > 0 {
+	if c.HSTS.On {
 		w.command(append([]string{"hsts"}, hstsWords(c.HSTS)...)...)
 	}
 	w.command("no", "response_remove")

@@ -95,9 +95,9 @@ func (r random) settings(c *proxy.Config) {
 	}
 	c.Health.Statuses.Add(100+r.IntN(100), 200+r.IntN(100))
 	c.Health.Statuses.Add(599-r.IntN(9), 599)
-	c.BodyMax, c.RequestsMax = r.IntN(9), r.IntN(9)
+	c.BodyMax, c.RequestsMax = r.Int(), r.IntN(9)
 	if r.on() {
-		c.HSTS = proxy.HSTS{MaxAge: time.Duration(1+r.IntN(99)) * time.Second, Subdomains: r.on(), Preload: r.on()}
+		c.HSTS = proxy.HSTS{On: true, MaxAge: time.Duration(r.IntN(99)) * time.Second, Subdomains: r.on(), Preload: r.on()}
 		c.RemoveFields = []string{"server", "x-powered-by"}
 	}
 	c.HTTP2, c.HTTP2Streams, c.Reuse, c.BackendHTTP2 = r.on(), 1+r.IntN(999), r.on(), r.on()

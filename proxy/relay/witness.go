@@ -27,6 +27,7 @@ type Outcome struct {
 	Upstream time.Duration // from when it was looked for until it began to answer; 0: it did not
 	Retries  int           // how often the request was sent once more
 	Why      error         // there is no answer of the server's, or not all of it
+	ID       []byte        // the request's, if it has one; not to be kept
 }
 
 // account is what the Witness is to be told.
@@ -91,6 +92,9 @@ func (x *exchange) endAccount() {
 	x.watched = false
 	if x.upload != nil {
 		x.In += x.upload.taken
+	}
+	if len(x.tag) > 0 {
+		x.ID = x.Forward.ID
 	}
 	x.Witness.Ends(x.Outcome)
 }

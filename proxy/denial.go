@@ -172,7 +172,7 @@ func (c *connection) close() {
 	}
 }
 
-// applyList ends the connections that an access list would refuse now.
+// applyList ends the connections that an access list would refuse now, and of those that carry several requests at once the requests.
 func (p *Proxy) applyList(list int) (ended int) {
 	snap := p.now.Load()
 	p.slots.each(func(c *connection) {
@@ -180,11 +180,17 @@ func (p *Proxy) applyList(list int) (ended int) {
 		if who == nil {
 			return // it is about to be asked
 		}
-		end := c.serverEnd.Load()
-		asked := list == snap.ClientACL || end != nil && end.server.Index >= 0 && snap.listOf(end.server) == list
-		if v := snap.lists[list].Judge(who, acl.Certificate); asked && !v.Permit {
+		reaches := func(one *connection) bool {
+			end := one.serverEnd.Load()
+			return end != nil && end.server.Index >= 0 && snap.listOf(end.server) == list
+		}
+		switch v := snap.lists[list].Judge(who, acl.Certificate); {
+		case v.Permit:
+		case list == snap.ClientACL, reaches(c):
 			ended++
 			c.abort()
+		default:
+			ended += c.branches.leave(reaches)
 		}
 	})
 	for _, l := range p.listeners {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 
 	"edgepen/httpx"
@@ -52,9 +53,7 @@ func (c *connection) exchange(gone onGone, client *relay.Stream) {
 	stop := gone(b.leave) // nobody is there any more to be answered
 	relay.HTTP(client, b.config)
 	b.leaveLimits()
-	if stop() {
-		c.branches.put(b)
-	}
+	c.branches.put(b, stop())
 }
 
 // branch is a connection for one of the requests that another carries at once.
@@ -71,21 +70,38 @@ func (c *connection) branch() *branch {
 	return b
 }
 
-// branches are those whose requests have been answered: what was made for one serves the next.
+// branches are those of a connection. What was made for a request serves the next one when it has been answered.
 type branches struct {
 	mu   sync.Mutex
+	all  []*branch
 	free []*branch
 }
 
 // branchesMax is how many a connection keeps.
 const branchesMax = 16
 
-func (b *branches) put(one *branch) {
+// put takes back a branch that nobody uses any more. ours: nobody will end what was under way on it either.
+func (b *branches) put(one *branch, ours bool) {
 	b.mu.Lock()
-	if len(b.free) < branchesMax {
+	defer b.mu.Unlock()
+	if ours && !one.aborted.Load() && len(b.free) < branchesMax {
 		b.free = append(b.free, one)
+		return
 	}
-	b.mu.Unlock()
+	b.all = slices.DeleteFunc(b.all, func(other *branch) bool { return other == one })
+}
+
+// leave ends what is under way with those servers' ends that which picks, and reports how much that was.
+func (b *branches) leave(which func(c *connection) bool) (ended int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, one := range b.all {
+		if which(&one.connection) {
+			one.leave()
+			ended++
+		}
+	}
+	return ended
 }
 
 // take is a branch of c.
@@ -98,6 +114,7 @@ func (b *branches) take(c *connection) *branch {
 		one.config = one.httpConfig()
 		one.config.Rest = nil // GOAWAY has said which requests are still to be answered
 		one.told = one.config.Forward
+		b.all = append(b.all, one)
 		return one
 	}
 	one := b.free[last]

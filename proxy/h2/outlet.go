@@ -104,10 +104,12 @@ func (s *session) write(times int) {
 			b = b[:0]
 			outBuffers.Put(&b)
 		}
+		if err != nil {
+			s.conn.Close() // the reading ends, and with it all the rest
+		}
 		s.mu.Lock()
 		if err != nil {
 			o.fail(err)
-			s.conn.Close() // the reading ends, and with it all the rest
 		}
 		o.room.Broadcast()
 	}

@@ -72,10 +72,14 @@ func (s *session) takeHeaders(f *http2.HeadersFrame) error {
 
 var errDependence = errors.New("a stream that depends on itself")
 
+// blockMax is how many bytes a block of fields may have that was encoded: more than its fields may, so that those of a head that is too large are
+// understood nevertheless.
+func blockMax(headMax int) int { return 2*headMax + frameMax }
+
 // takeFields decodes part of a block of fields. Whatever becomes of the stream, all of it has to be: what later blocks mean depends on it.
 func (s *session) takeFields(fragment []byte, ended bool) error {
 	s.blockOf.received += len(fragment) + frameHeader
-	if s.blockOf.received > 2*s.HeadMax+frameMax { // CVE-2024-27316: CONTINUATION without end
+	if s.blockOf.received > blockMax(s.HeadMax) { // CVE-2024-27316: CONTINUATION without end
 		return errAnnoyed
 	}
 	if _, err := s.fields.Write(fragment); err != nil {
@@ -115,6 +119,7 @@ func (s *session) takeRequest(of opening) error {
 		return http2.StreamError{StreamID: of.id, Code: http2.ErrCodeProtocol}
 	}
 	s.mu.Lock()
+	s.taken = of.id
 	switch {
 	case s.parting == parted: // as GOAWAY has said
 		s.cut.add(of.id)
@@ -132,11 +137,8 @@ func (s *session) takeRequest(of opening) error {
 	s.running++
 	s.mu.Unlock()
 	if s.block.large {
-		page := httpx.AppendErrorPage(nil, 431, errLarge.Error(), false)
-		st.Write(page) //nolint:errcheck // the client sees it
-		st.finish()
-		s.refused(431, len(page), errLarge)
-		return nil
+		st.page = httpx.AppendErrorPage(nil, 431, errLarge.Error(), st.answer.isHead)
+		s.refused(431, len(st.page), errLarge)
 	}
 	s.start(st)
 	return nil

@@ -53,7 +53,7 @@ func (r *responder) head(resp *httpx.Response, text []byte, ended bool) error {
 	st := (*Stream)(r)
 	st.mu().Lock()
 	defer st.mu().Unlock()
-	if err := st.writable(); err != nil {
+	if err := st.awaitRoom(); err != nil {
 		return err
 	}
 	o := &st.s.out
@@ -97,6 +97,19 @@ func (st *Stream) writable() error {
 	return st.s.out.err
 }
 
+// awaitRoom waits until less is to be written than may be, for what needs no window. s.mu is held, and given away meanwhile.
+func (st *Stream) awaitRoom() error {
+	for {
+		if err := st.writable(); err != nil || !st.s.out.full() {
+			return err
+		}
+		st.s.out.wake(st.s)
+		if err := st.wait(&st.s.out.room, st.writeBy); err != nil {
+			return err
+		}
+	}
+}
+
 // ended notes that the response is whole. s.mu is held.
 func (st *Stream) ended(ended bool) {
 	if !ended {
@@ -118,8 +131,8 @@ func (r *responder) data(p []byte, ended bool) error {
 		if err := st.writable(); err != nil {
 			return err
 		}
-		n := min(int64(len(p)), st.window, s.window, frameMax)
-		if len(p) > 0 && (n <= 0 || s.out.full()) {
+		n := min(int64(len(p)), max(0, min(st.window, s.window)), frameMax) // a client may have taken back more than there was left
+		if len(p) > 0 && (n == 0 || s.out.full()) {
 			s.out.wake(s)
 			if err := st.wait(&s.out.room, st.writeBy); err != nil {
 				return err
@@ -142,7 +155,7 @@ func (r *responder) trailer(fields []byte) error {
 	st := (*Stream)(r)
 	st.mu().Lock()
 	defer st.mu().Unlock()
-	if err := st.writable(); err != nil {
+	if err := st.awaitRoom(); err != nil {
 		return err
 	}
 	for line := range bytes.Lines(fields) {

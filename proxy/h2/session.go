@@ -36,6 +36,7 @@ type session struct {
 	out      outlet
 	open     map[uint32]*Stream
 	last     uint32 // the highest stream that was opened
+	taken    uint32 // the highest whose fields have all come, so that it was begun, or refused
 	cut      recent // those that we have ended, of which more may come
 	running  int    // Exchanges
 	done     int    // requests that an answer has begun to
@@ -73,13 +74,13 @@ type opening struct {
 
 // newSession is a connection of which nothing has been read.
 func newSession(conn net.Conn, c Config) *session {
-	s := &session{Config: c, conn: conn, in: bufio.NewReaderSize(conn, readBuffer), open: map[uint32]*Stream{},
+	s := &session{Config: c, conn: conn, in: bufio.NewReaderSize(conn, readBuffer), open: map[uint32]*Stream{}, cut: newRecent(c.Streams),
 		window: defaultWindow, firstWindow: defaultWindow, restedAt: time.Now()}
 	s.frames = http2.NewFramer(nil, s.in)
 	s.frames.SetReuseFrames()
 	s.frames.SetMaxReadFrameSize(frameMax)
 	s.fields = hpack.NewDecoder(4096, s.block.field)
-	s.fields.SetMaxStringLength(max(c.HeadMax, 4096))
+	s.fields.SetMaxStringLength(blockMax(c.HeadMax))
 	s.out.init(&s.mu)
 	return s
 }
@@ -128,13 +129,17 @@ func (s *session) begin() error {
 	return s.take(f)
 }
 
-// setReadBy lets the next read take so long; 0: for ever.
+// setReadBy lets the next read take so long; 0: for ever. A connection that is over is not read any more.
 func (s *session) setReadBy(d time.Duration) {
 	s.readBy = time.Time{}
 	if d > 0 {
 		s.readBy = time.Now().Add(d)
 	}
-	s.conn.SetReadDeadline(s.readBy) //nolint:errcheck // a connection that is gone fails the read
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over == nil {
+		s.conn.SetReadDeadline(s.readBy) //nolint:errcheck // a connection that is gone fails the read
+	}
 }
 
 var errIdle = errors.New("no request for too long")
@@ -142,9 +147,10 @@ var errIdle = errors.New("no request for too long")
 // frameHeader is how many bytes say what a frame is.
 const frameHeader = 9
 
-// awaitFrame waits for a frame's first bytes. A deadline is set again only when an eighth of it has passed.
+// awaitFrame waits for a frame's first bytes. A deadline is set again only when an eighth of it has passed; what is no request does not put off the end
+// of a connection without any.
 func (s *session) awaitFrame() error {
-	if s.in.Buffered() >= frameHeader {
+	if s.whole() {
 		return nil
 	}
 	for {
@@ -157,10 +163,10 @@ func (s *session) awaitFrame() error {
 		}
 		switch left := s.readBy.Sub(now); {
 		case wait <= 0 && !s.readBy.IsZero(), wait > 0 && (s.readBy.IsZero() || left > wait || left < wait-wait/8):
-			s.setReadBy(wait)
-			if s.isOver() != nil { // who ends the reading by a deadline may have done so just before
-				return net.ErrClosed
+			if s.blockOf.id == 0 && s.rested() {
+				return errIdle
 			}
+			s.setReadBy(wait)
 		}
 		_, err := s.in.Peek(frameHeader)
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -172,6 +178,15 @@ func (s *session) awaitFrame() error {
 	}
 }
 
+// whole reports whether all of the next frame has been read, so that nothing has to be waited for.
+func (s *session) whole() bool {
+	if s.in.Buffered() < frameHeader {
+		return false
+	}
+	b, _ := s.in.Peek(frameHeader) // it is there
+	return s.in.Buffered() >= frameHeader+(int(b[0])<<16|int(b[1])<<8|int(b[2]))
+}
+
 // rested reports whether there has been no request for as long as it may be, and that nothing is under way.
 func (s *session) rested() bool {
 	s.mu.Lock()
@@ -181,7 +196,7 @@ func (s *session) rested() bool {
 
 // next reads a frame and does what it says. An error of a stream ends the stream alone.
 func (s *session) next() error {
-	f, err := s.frames.ReadFrame()
+	f, err := s.readFrame()
 	if err == nil {
 		err = s.take(f)
 	}
@@ -189,6 +204,19 @@ func (s *session) next() error {
 		return s.spoiled(stream)
 	}
 	return err
+}
+
+// readFrame reads one. Where a block of fields cannot be found in it, later blocks could not be understood either.
+func (s *session) readFrame() (http2.Frame, error) {
+	header, err := s.frames.ReadFrameHeader()
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.frames.ReadFrameForHeader(header)
+	if stream, ok := err.(http2.StreamError); ok && header.Type == http2.FrameHeaders {
+		err = http2.ConnectionError(stream.Code)
+	}
+	return f, err
 }
 
 // spoiled ends a stream because of what the client sent.
@@ -258,7 +286,7 @@ func (s *session) part() {
 	s.mu.Lock()
 	if s.parting == announced && s.over == nil {
 		s.parting = parted
-		s.out.frames.WriteGoAway(s.last, http2.ErrCodeNo, nil) //nolint:errcheck // into memory
+		s.out.frames.WriteGoAway(s.taken, http2.ErrCodeNo, nil) //nolint:errcheck // into memory
 		s.settle()
 	}
 	s.mu.Unlock()
@@ -296,7 +324,7 @@ func (s *session) end(err error) {
 		st.give(errGone)
 	}
 	if ours && s.parting != parted {
-		s.out.frames.WriteGoAway(s.last, code, nil) //nolint:errcheck // into memory
+		s.out.frames.WriteGoAway(s.taken, code, nil) //nolint:errcheck // into memory
 	}
 	s.mu.Unlock()
 	if ours {
@@ -337,9 +365,12 @@ func (s *session) farewell() {
 
 // recent remembers some numbers of streams, the last ones.
 type recent struct {
-	ids [64]uint32
+	ids []uint32
 	at  int
 }
+
+// newRecent has room for all streams that there may be at once, twice.
+func newRecent(streams int) recent { return recent{ids: make([]uint32, max(64, 2*streams))} }
 
 func (r *recent) add(id uint32) {
 	r.ids[r.at%len(r.ids)] = id

@@ -21,6 +21,7 @@ type Stream struct {
 	// The reader's own.
 	ahead   []byte // what is to be read next: the head, or the end of a chunked body
 	chunked bool   // a body whose length is not known is read in chunks
+	page    []byte // the answer to what is no request; nil: it is one
 
 	// The writer's own.
 	answer answer
@@ -54,12 +55,13 @@ func newStream(s *session, of opening) *Stream {
 	st := &Stream{s: s, id: of.id, answer: newAnswer(), length: s.block.bodyLength(), bodyEnded: of.ended}
 	st.some.L = &s.mu
 	st.window = s.firstWindow
+	st.answer.isHead = s.block.method == "HEAD"
 	if s.block.large {
 		return st
 	}
 	st.ahead = s.block.appendRequest(make([]byte, 0, 512), of.ended)
 	st.chunked = !of.ended && st.length < 0 && s.block.protocol == ""
-	st.answer.isHead, st.answer.accept = s.block.method == "HEAD", s.block.accept
+	st.answer.accept = s.block.accept
 	return st
 }
 
@@ -89,7 +91,7 @@ func (st *Stream) takeBody(p []byte, n int64) error {
 		st.consumed(int64(len(p)))
 		return nil
 	}
-	if len(st.body)+len(p) > cap(st.body) { // what has been read makes room before more is asked for
+	if st.at >= len(st.body)-st.at && len(st.body)+len(p) > cap(st.body) { // what has been read is more than what is moved for it
 		st.body, st.at = st.body[:copy(st.body, st.body[st.at:])], 0
 	}
 	st.body = append(st.body, p...)

@@ -19,6 +19,9 @@ const (
 	waitingTime = time.Second // and so long
 )
 
+// pageTime is how long a client may take for an answer of ours.
+const pageTime = 2 * time.Second
+
 // start begins a stream's exchange.
 func (s *session) start(st *Stream) {
 	s.mu.Lock()
@@ -41,7 +44,12 @@ func (s *session) work(st *Stream) {
 	deepen()
 	var next chan *Stream
 	for st != nil {
-		s.Exchange(st)
+		if st.page == nil {
+			s.Exchange(st)
+		} else {
+			st.SetWriteDeadline(time.Now().Add(pageTime)) //nolint:errcheck // it never fails
+			st.Write(st.page)                             //nolint:errcheck // the client sees it
+		}
 		st.finish()
 		if next == nil {
 			next = make(chan *Stream, 1)

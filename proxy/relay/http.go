@@ -336,7 +336,7 @@ func (x *exchange) elsewhere() bool {
 // freshServer makes sure that there is a connection to a server that may be written to. One that was used before is looked
 // at each time: a request sent into a closed one is lost, and what a server said unasked is no answer to this request.
 func (x *exchange) freshServer() bool {
-	x.reused = x.server != nil && (x.asksAtOnce() || x.server.sock.alive())
+	x.reused = x.server != nil && (x.asksAtOnce() || x.server.alive())
 	// On a connection that others have used, a request may be lost that must not be sent twice.
 	return x.reused || x.connect(!x.req.Idempotent())
 }
@@ -356,7 +356,7 @@ func (x *exchange) connect(anew bool) bool {
 			return false
 		}
 		x.server, x.reused = s, s.served
-		if !s.served || x.asksAtOnce() || s.sock.alive() {
+		if !s.served || x.asksAtOnce() || s.alive() {
 			return true
 		}
 	}

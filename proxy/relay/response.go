@@ -42,7 +42,7 @@ func (x *exchange) responseHead() bool {
 	if !x.reused {
 		x.out.release() // no need to send the request again
 	}
-	for first := true; ; first = false {
+	for {
 		if x.back.pending() {
 			n, err := x.resp.Parse(x.back.b, x.HeadLimit, x.req.IsHead)
 			if err != nil {
@@ -65,7 +65,7 @@ func (x *exchange) responseHead() bool {
 			}
 			continue
 		}
-		if !first || x.back.pending() {
+		if x.back.pending() {
 			x.badGateway(err)
 			return false
 		}

@@ -271,3 +271,55 @@ type failing struct {
 }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// TestExtraRecords: what a server said unasked may be in the hands of TLS already, where the socket does not show it.
+func TestExtraRecords(t *testing.T) {
+	f := newFront(t, "tcp")
+	f.config.Connect = func(bool) (*Stream, error) {
+		server, stream := side(t, "tls")
+		if f.connects.Add(1) == 1 { // on loopback it is there, in two records, when write returns
+			write(t, server, ok("one"))
+			write(t, server, ok("poison"))
+		} else {
+			write(t, server, ok("second"))
+		}
+		return stream, nil
+	}
+	f.serve()
+	for _, answer := range []string{"one", "second"} {
+		write(t, f.client, get)
+		head(t, f.client)
+		expect(t, f.client, answer)
+	}
+}
+
+// TestRetryAfterAStaleConnection: that one was found closed before it was asked does not use up the try that another deserves.
+func TestRetryAfterAStaleConnection(t *testing.T) {
+	f := newFront(t, "tcp")
+	spares := make(chan *Stream, 2)
+	f.config.Connect = func(anew bool) (*Stream, error) {
+		f.connects.Add(1)
+		if !anew && len(spares) > 0 {
+			return <-spares, nil
+		}
+		server, stream := side(t, "tcp")
+		f.servers <- server
+		return stream, nil
+	}
+	closed, stale := side(t, "tcp")
+	closed.Close()
+	until(t, "the end to arrive", func() bool { return !stale.sock.alive() })
+	lost, spare := side(t, "tcp")
+	stale.served, spare.served = true, true
+	spares <- stale
+	spares <- spare
+	f.serve()
+	write(t, f.client, get)
+	head(t, lost)
+	lost.Close()
+	server := f.server()
+	head(t, server)
+	write(t, server, ok("again"))
+	head(t, f.client)
+	expect(t, f.client, "again")
+}

@@ -69,6 +69,19 @@ func (s *Stream) read(p []byte) (int, error) {
 	}
 }
 
+// alive reports whether the stream is open with nothing to read, as a connection between two exchanges has to be. TLS may have more in its hands than
+// it was asked for.
+func (s *Stream) alive() bool {
+	if !s.sock.alive() {
+		return false
+	}
+	if s.tls == nil {
+		return true
+	}
+	n, err := s.tls.Read(s.sock.peeked[:])
+	return n == 0 && err == errNotReady
+}
+
 func (s *Stream) write(p []byte) error {
 	var err error
 	if s.tls == nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 
 	"edgepen/proxy/backend"
+	"edgepen/proxy/streams"
 )
 
 // web is a server that answers by the path: the head it was asked with, or what a test needs.
@@ -36,6 +37,8 @@ func web(t testing.TB) (backend.Spec, *atomic.Int64) {
 			w.Header().Set("Trailer", "X-End")
 			io.WriteString(w, "body") //nolint:errcheck // the client sees it
 			w.Header().Set("X-End", "yes")
+		case "/never":
+			<-r.Context().Done()
 		case "/events":
 			w.Header().Set("Content-Type", "text/event-stream")
 			io.WriteString(w, "data: one\n\n") //nolint:errcheck // the client sees it
@@ -241,7 +244,8 @@ func sockets(t testing.TB, answer string) (backend.Spec, <-chan string) {
 			return
 		}
 		heads <- fmt.Sprint(req.Method, " ", req.RequestURI, " ", req.Host, " ", req.Header.Get("Upgrade"), " ", len(req.Header.Get("Sec-WebSocket-Key")))
-		io.WriteString(c, answer) //nolint:errcheck // the client sees it
+		accept := "Sec-WebSocket-Accept: " + streams.AcceptOf(req.Header.Get("Sec-WebSocket-Key"))
+		io.WriteString(c, strings.Replace(answer, "Sec-WebSocket-Accept: x", accept, 1)) //nolint:errcheck // the client sees it
 		b := make([]byte, 100)
 		for n, err := r.Read(b); err == nil && string(b[:n]) != "bye"; n, err = r.Read(b) {
 			c.Write(b[:n]) //nolint:errcheck // as above

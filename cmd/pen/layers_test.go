@@ -32,7 +32,7 @@ func TestLayers(t *testing.T) {
 		"edgepen/proxy/limit":      nil,
 		"edgepen/cmd/pen/daemon":   nil,
 		"edgepen/proxy/relay":      {"httpx"},
-		"edgepen/proxy/h2":         {"httpx"},
+		"edgepen/proxy/h2":         {"httpx", "proxy/streams"},
 		"edgepen/proxy/streams":    {"httpx"},
 		"edgepen/proxy/h3":         {"proxy/streams", "tls"},
 		"edgepen/proxy/h2client":   {"httpx"},

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/http2/hpack"
+
+	"edgepen/proxy/streams"
 )
 
 // A head gathers the fields of a HEADERS frame and its CONTINUATIONs, and makes the head of an HTTP/1.1 request, or the trailer of a chunked body, of
@@ -228,7 +230,7 @@ func (h *head) appendRequest(dst []byte, bodyless bool) []byte {
 	dst = append(dst, h.fields...)
 	switch {
 	case h.protocol != "":
-		dst, h.accept = appendUpgrade(dst)
+		dst, h.accept = streams.AppendUpgrade(dst)
 		return append(dst, "\r\n"...)
 	case h.length != "":
 		dst = append(append(append(dst, "Content-Length: "...), h.length...), "\r\n"...)

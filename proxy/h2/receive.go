@@ -137,7 +137,7 @@ func (s *session) takeRequest(of opening) error {
 	s.running++
 	s.mu.Unlock()
 	if s.block.large {
-		st.page = httpx.AppendErrorPage(nil, 431, errLarge.Error(), st.answer.isHead)
+		st.page = httpx.AppendErrorPage(nil, 431, errLarge.Error(), st.answer.IsHead)
 		s.refused(431, len(st.page), errLarge)
 	}
 	s.start(st)

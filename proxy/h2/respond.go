@@ -9,12 +9,12 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
-	"edgepen/httpx"
+	"edgepen/proxy/streams"
 )
 
 // Write takes what comes next of the response.
 func (st *Stream) Write(p []byte) (int, error) {
-	err := st.answer.take((*responder)(st), p)
+	err := st.answer.Take((*responder)(st), p)
 	st.s.drain(1)
 	if err != nil {
 		return 0, err
@@ -24,8 +24,8 @@ func (st *Stream) Write(p []byte) (int, error) {
 
 // CloseWrite is the end of a response that has no other.
 func (st *Stream) CloseWrite() error {
-	err := st.answer.close((*responder)(st))
-	if st.answer.raw {
+	err := st.answer.Close((*responder)(st))
+	if st.answer.Raw {
 		st.mu().Lock()
 		st.hung = true
 		st.some.Broadcast()
@@ -48,25 +48,17 @@ func (st *Stream) Reset() {
 // responder is a stream as the parts of its response are given to it.
 type responder Stream
 
-// head sends a response's fields.
-func (r *responder) head(resp *httpx.Response, text []byte, ended bool) error {
+// Head sends a response's fields.
+func (r *responder) Head(a *streams.Answer, text []byte, ended bool) error {
 	st := (*Stream)(r)
 	st.mu().Lock()
 	defer st.mu().Unlock()
 	if err := st.awaitRoom(); err != nil {
 		return err
 	}
-	o := &st.s.out
-	status := resp.Status
-	if status == 101 { // RFC 8441 section 5
-		status = 200
-	}
+	o, status := &st.s.out, a.Status()
 	o.field(":status", statusText(status))
-	resp.EachField(text, func(name, value []byte) {
-		if n := fieldNameOf(name); n != "" && !(resp.Status == 101 && n == "sec-websocket-accept") {
-			o.field(n, string(value))
-		}
-	})
+	a.EachField(text, func(name, value []byte) { o.field(fieldNameOf(name), string(value)) })
 	o.sayHead(st.id, ended)
 	st.begun = st.begun || status >= 200
 	st.ended(ended)
@@ -121,8 +113,8 @@ func (st *Stream) ended(ended bool) {
 	}
 }
 
-// data sends part of a body, as much at a time as the client takes.
-func (r *responder) data(p []byte, ended bool) error {
+// Data sends part of a body, as much at a time as the client takes.
+func (r *responder) Data(p []byte, ended bool) error {
 	st := (*Stream)(r)
 	s := st.s
 	s.mu.Lock()
@@ -150,8 +142,8 @@ func (r *responder) data(p []byte, ended bool) error {
 	}
 }
 
-// trailer sends the fields behind a body, which are its end.
-func (r *responder) trailer(fields []byte) error {
+// Trailer sends the fields behind a body, which are its end.
+func (r *responder) Trailer(fields []byte) error {
 	st := (*Stream)(r)
 	st.mu().Lock()
 	defer st.mu().Unlock()
@@ -160,17 +152,14 @@ func (r *responder) trailer(fields []byte) error {
 	}
 	for line := range bytes.Lines(fields) {
 		name, value, _ := bytes.Cut(line, []byte(":"))
-		if n := fieldNameOf(name); n != "" {
-			st.s.out.field(n, string(bytes.TrimSpace(value)))
-		}
+		st.s.out.field(fieldNameOf(name), string(bytes.TrimSpace(value)))
 	}
 	st.s.out.sayHead(st.id, true)
 	st.ended(true)
 	return nil
 }
 
-// fieldNameOf is a field's name as HTTP/2 has it; "" for a field about a connection of HTTP/1.1 (RFC 9113 section 8.2.2). The fields that Connection
-// names are gone by now.
+// fieldNameOf is a field's name as HTTP/2 has it (RFC 9113 section 8.2.1).
 func fieldNameOf(name []byte) string {
 	lower := make([]byte, 0, 64)
 	for _, c := range name {
@@ -178,10 +167,6 @@ func fieldNameOf(name []byte) string {
 			c += 'a' - 'A'
 		}
 		lower = append(lower, c)
-	}
-	switch string(lower) {
-	case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade":
-		return ""
 	}
 	if known, ok := usual[string(lower)]; ok {
 		return known

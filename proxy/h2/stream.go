@@ -5,11 +5,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"edgepen/proxy/streams"
 )
 
 // Stream is a stream of HTTP/2 as a connection: what is read is an HTTP/1.1 request, what is written is taken for the response to it. One goroutine may
@@ -24,7 +25,7 @@ type Stream struct {
 	page    []byte // the answer to what is no request; nil: it is one
 
 	// The writer's own.
-	answer answer
+	answer streams.Answer
 
 	// Guarded by the session's lock.
 	some      sync.Cond // there may be something to read
@@ -52,16 +53,16 @@ var errGone = errors.New("the client has given the request up")
 
 // newStream makes a stream of the fields that have come. s.mu is held.
 func newStream(s *session, of opening) *Stream {
-	st := &Stream{s: s, id: of.id, answer: newAnswer(), length: s.block.bodyLength(), bodyEnded: of.ended}
+	st := &Stream{s: s, id: of.id, answer: streams.NewAnswer(), length: s.block.bodyLength(), bodyEnded: of.ended}
 	st.some.L = &s.mu
 	st.window = s.firstWindow
-	st.answer.isHead = s.block.method == "HEAD"
+	st.answer.IsHead = s.block.method == "HEAD"
 	if s.block.large {
 		return st
 	}
 	st.ahead = s.block.appendRequest(make([]byte, 0, 512), of.ended)
 	st.chunked = !of.ended && st.length < 0 && s.block.protocol == ""
-	st.answer.accept = s.block.accept
+	st.answer.Accept = s.block.accept
 	return st
 }
 
@@ -180,8 +181,8 @@ func (st *Stream) finish() {
 	if st.err == nil || st.begun {
 		s.done++
 	}
-	if !st.answer.raw {
-		st.answer.recycle()
+	if !st.answer.Raw {
+		st.answer.Recycle()
 	}
 	s.running--
 	s.restedAt = time.Now()
@@ -199,10 +200,10 @@ func (st *Stream) Read(p []byte) (int, error) {
 	if !st.chunked {
 		return st.readBody(p)
 	}
-	if len(p) <= frame {
+	if len(p) <= streams.Around {
 		return 0, io.ErrShortBuffer
 	}
-	n, err := st.readBody(p[sizeLine : len(p)-2])
+	n, err := st.readBody(streams.Room(p))
 	if err == io.EOF {
 		st.chunked = false
 		st.mu().Lock()
@@ -213,19 +214,8 @@ func (st *Stream) Read(p []byte) (int, error) {
 	if n == 0 {
 		return 0, err
 	}
-	size := strconv.AppendInt(make([]byte, 0, sizeLine), int64(n), 16)
-	size = append(size, "\r\n"...)
-	copy(p, size)
-	copy(p[len(size):], p[sizeLine:sizeLine+n])
-	copy(p[len(size)+n:], "\r\n")
-	return len(size) + n + 2, nil
+	return streams.Chunk(p, n), nil
 }
-
-// The frame around a chunk: its size in at most eight digits, and two line ends.
-const (
-	sizeLine = 8 + len("\r\n")
-	frame    = sizeLine + len("\r\n")
-)
 
 // readBody waits for part of the body.
 func (st *Stream) readBody(p []byte) (int, error) {

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"edgepen/proxy/streams"
 )
 
 // connect asks for a stream of another protocol.
@@ -45,7 +47,7 @@ func TestConnectIsOffered(t *testing.T) {
 func accepting(head string) string {
 	_, key, _ := strings.Cut(head, "Sec-WebSocket-Key: ")
 	key, _, _ = strings.Cut(key, "\r\n")
-	return "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + acceptOf(key) + "\r\nSec-WebSocket-Protocol: x\r\n\r\n"
+	return "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + streams.AcceptOf(key) + "\r\nSec-WebSocket-Protocol: x\r\n\r\n"
 }
 
 func TestWebSockets(t *testing.T) {
@@ -74,7 +76,7 @@ func TestWebSockets(t *testing.T) {
 	}))
 	f.connect(1, ":method", "CONNECT", ":protocol", "websocket", "sec-websocket-version", "13", "sec-websocket-key", "theirs", "origin", "https://example.com")
 	head := <-heads
-	for _, line := range []string{"GET /chat?a HTTP/1.1", "Host: example.com", "Connection: Upgrade", "Upgrade: websocket", "sec-websocket-version: 13", "origin: https://example.com"} {
+	for _, line := range []string{"GET /chat?a HTTP/1.1", "Host: example.com", "Connection: close, Upgrade", "Upgrade: websocket", "sec-websocket-version: 13", "origin: https://example.com"} {
 		if strings.Count(head, line+"\r\n") != 1 {
 			t.Errorf("%q is not in %q", line, head)
 		}

@@ -15,8 +15,6 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
-
-	"edgepen/proxy/streams"
 )
 
 // Serve answers requests until either side ends the connection, or ctx does, which is told the client with GOAWAY: what is under way is then
@@ -24,7 +22,7 @@ import (
 func (c *Conn) Serve(ctx context.Context, s Serving) {
 	q := c.quic.Load()
 	h := &session{
-		Handler: streams.Handler{Conn: c, Idle: s.Idle, Expects: true, Exchange: s.Exchange},
+		handler: handler{addrs: c, idle: s.Idle, exchange: s.Exchange},
 		Serving: s, conn: c, quic: q, room: make(chan struct{}, s.Streams),
 	}
 	server := &http3.Server{Handler: h, MaxHeaderBytes: s.HeadMax, Logger: slog.New(errorsOnly{c.e.Log.Handler()})}
@@ -53,7 +51,7 @@ const farewell = time.Second
 
 // session is a connection with its requests.
 type session struct {
-	streams.Handler
+	handler
 	Serving
 	conn *Conn
 	quic *quic.Conn
@@ -84,7 +82,7 @@ func (s *session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := b.settle(r, s.Head); err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	s.Handler.ServeHTTP(&watched{w, s}, r)
+	s.handler.serve(&watched{w, s}, r)
 }
 
 // stays ends the connection of a client that has moved to another address: what was decided about it was decided about the one before.

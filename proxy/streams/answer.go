@@ -1,9 +1,12 @@
+// Package streams is what HTTP/2 and HTTP/3 have in common: each request becomes a connection, from which it is read as HTTP/1.1, and to which the response
+// is written as HTTP/1.1. So whoever checks, forwards and answers requests of HTTP/1.1 does so for these as well, by the same rules and nothing
+// beside them.
 package streams
 
 import (
 	"bytes"
 	"errors"
-	"net/http"
+	"sync"
 
 	"edgepen/httpx"
 )
@@ -12,51 +15,77 @@ import (
 const answerHeadMax = 32 << 20
 
 var (
-	errAfterEnd  = errors.New("more was written than the response has")
-	errNotOpened = errors.New("the server has not opened the WebSocket, and says that all is well")
+	errAfterEnd = errors.New("more was written than the response has")
+	errUpgrade  = errors.New("the server has not answered the upgrade that it was asked for")
 )
 
-// answer turns an HTTP/1.1 response that is written piece by piece into calls of a ResponseWriter.
-type answer struct {
-	resp   httpx.Response
+// A Recipient is told what an answer is made of. ended: nothing follows.
+type Recipient interface {
+	// Head is of an interim response, or of the final one: see Status and EachField of a, which text is for.
+	Head(a *Answer, text []byte, ended bool) error
+	Data(p []byte, ended bool) error
+	Trailer(fields []byte) error // lines; it is the end
+}
+
+// Answer takes an HTTP/1.1 response apart that is written piece by piece.
+type Answer struct {
+	IsHead bool   // the request was HEAD
+	Accept string // what an upgrade has to be answered with; "": there is none
+	Begun  bool   // the final response's head has been passed on
+	Raw    bool   // the response is an upgrade: what follows is no message
+	Ended  bool   // all of the response has been passed on
+
+	resp   *httpx.Response
 	held   []byte // the beginning of a head or of a line in a chunked body
-	begun  bool   // the final response's head has been passed on
-	closed bool   // a body until the end of the connection has come to it
-	// continues: 100 (Continue) is passed on; otherwise the library says so by itself when the body is read.
-	continues bool
-	opens     bool // it is about a WebSocket that a client of HTTP/3 opens by CONNECT
-	through   bool // which the server has opened: what comes now is its bytes
-	failed    error
+	fields []byte // of the trailer
+	failed error
 }
 
-// complete tells whether the response is whole.
-func (a *answer) complete() bool {
-	return a.begun && (a.through || a.resp.Body.Done() || a.closed && a.resp.Body.UntilClose())
+// responses lends out heads, for the tables of fields in them.
+var responses = sync.Pool{New: func() any { return new(httpx.Response) }}
+
+// NewAnswer is an answer of which nothing has been written.
+func NewAnswer() Answer { return Answer{resp: responses.Get().(*httpx.Response)} }
+
+// Recycle is for when nobody writes any more.
+func (a *Answer) Recycle() {
+	a.resp.Reset()
+	responses.Put(a.resp)
+	a.resp = nil
 }
 
-// close is the end of a body that ends with its connection.
-func (a *answer) close() { a.closed = true }
-
-// take takes what comes next of the response.
-func (a *answer) take(w http.ResponseWriter, p []byte, isHead bool) error {
+// Take takes what comes next of the response.
+func (a *Answer) Take(to Recipient, p []byte) error {
 	for len(p) > 0 && a.failed == nil {
-		if a.begun {
-			p, a.failed = a.takeBody(w, p)
-		} else {
-			p, a.failed = a.takeHead(w, p, isHead)
+		switch {
+		case a.Raw:
+			return to.Data(p, false)
+		case a.Begun:
+			p, a.failed = a.takeBody(to, p)
+		default:
+			p, a.failed = a.takeHead(to, p)
 		}
 	}
 	return a.failed
 }
 
+// Close is the end of what is written, which for some bodies is their end.
+func (a *Answer) Close(to Recipient) error {
+	if a.Ended || a.failed != nil || !a.Raw && !(a.Begun && a.resp.Body.UntilClose()) {
+		return nil
+	}
+	a.Ended = true
+	return to.Data(nil, true)
+}
+
 // takeHead takes a head, of an interim response or of the final one, and returns what follows it.
-func (a *answer) takeHead(w http.ResponseWriter, p []byte, isHead bool) (rest []byte, err error) {
+func (a *Answer) takeHead(to Recipient, p []byte) (rest []byte, err error) {
 	b := p
 	if len(a.held) > 0 {
 		a.held = append(a.held, p...)
 		b = a.held
 	}
-	n, err := a.resp.Parse(b, answerHeadMax, isHead)
+	n, err := a.resp.Parse(b, answerHeadMax, a.IsHead)
 	switch {
 	case err != nil:
 		return nil, err
@@ -67,71 +96,75 @@ func (a *answer) takeHead(w http.ResponseWriter, p []byte, isHead bool) (rest []
 		return nil, nil
 	}
 	rest = p[len(p)-(len(b)-n):]
-	status := a.resp.Status
-	if a.opens {
-		if status, err = a.opened(); err != nil {
-			return nil, err
+	switch {
+	case a.resp.Status == 101:
+		if a.Accept == "" || !accepts(a.resp, b, a.Accept) {
+			return nil, errUpgrade
 		}
+		a.Begun, a.Raw = true, true
+	case a.Accept != "" && a.resp.Status/100 == 2: // which would say that the tunnel is there (RFC 8441 section 4)
+		return nil, errUpgrade
+	case !a.resp.Interim():
+		a.Begun, a.Ended = true, a.resp.Body.Done()
 	}
-	a.resp.EachField(b, func(name, value []byte) {
-		if !ofConnection(name) && !(a.through && bytes.EqualFold(name, []byte("Sec-WebSocket-Accept"))) {
-			w.Header().Add(string(name), string(value))
-		}
-	})
-	for _, name := range []string{"Date", "Content-Type"} { // which the library would make up
-		if _, ok := w.Header()[name]; !ok {
-			w.Header()[name] = nil
-		}
-	}
-	a.held = nil
-	a.begun = !a.resp.Interim()
-	if a.begun || a.continues || status != http.StatusContinue {
-		w.WriteHeader(status)
-	}
-	if !a.begun {
-		clear(w.Header())
+	err = to.Head(a, b, a.Ended)
+	a.held = a.held[:0]
+	if !a.Begun {
 		a.resp.Reset()
 	}
-	return rest, nil
+	return rest, err
 }
 
-// opened turns the status by which a server of HTTP/1.1 opens a WebSocket into that of HTTP/3, where any that tells of success does so.
-func (a *answer) opened() (status int, err error) {
-	status = a.resp.Status
-	switch {
-	case status == http.StatusSwitchingProtocols:
-		a.through = true
-		return http.StatusOK, nil
-	case status >= 200 && status < 300:
-		return 0, errNotOpened
+// Status is what the client is told: an upgrade that is carried out is success there (RFC 8441 section 5, RFC 9220 section 3).
+func (a *Answer) Status() int {
+	if a.resp.Status == 101 {
+		return 200
 	}
-	return status, nil
+	return a.resp.Status
 }
 
-// ofConnection tells whether a field is about an HTTP/1.1 connection (RFC 9113 section 8.2.2). The fields that Connection names are gone by now.
+// EachField calls f with each field for the client: those about a connection of HTTP/1.1 (RFC 9113 section 8.2.2), and what proves an upgrade, are none.
+// The fields that Connection names are gone by now.
+func (a *Answer) EachField(text []byte, f func(name, value []byte)) {
+	a.resp.EachField(text, func(name, value []byte) {
+		if !ofConnection(name) && !(a.Raw && bytes.EqualFold(name, acceptField)) {
+			f(name, value)
+		}
+	})
+}
+
+var (
+	acceptField      = []byte("Sec-WebSocket-Accept")
+	connectionFields = [][]byte{[]byte("connection"), []byte("keep-alive"), []byte("proxy-connection"), []byte("transfer-encoding"), []byte("upgrade")}
+)
+
 func ofConnection(name []byte) bool {
-	for _, other := range []string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "trailer"} {
-		if bytes.EqualFold(name, []byte(other)) {
+	for _, other := range connectionFields {
+		if len(name) == len(other) && bytes.EqualFold(name, other) {
 			return true
 		}
 	}
 	return false
 }
 
+// accepts tells whether a server has answered the key that it was given (RFC 6455 section 4.1).
+func accepts(resp *httpx.Response, text []byte, accept string) (found bool) {
+	resp.EachField(text, func(name, value []byte) {
+		found = found || bytes.EqualFold(name, acceptField) && string(value) == accept
+	})
+	return found
+}
+
 // takeBody passes the data on that is at the beginning of p, or takes a line of the chunks around it, and returns the rest.
-func (a *answer) takeBody(w http.ResponseWriter, p []byte) (rest []byte, err error) {
+func (a *Answer) takeBody(to Recipient, p []byte) (rest []byte, err error) {
 	body := &a.resp.Body
-	if a.through {
-		_, err := w.Write(p)
-		return nil, err
-	}
-	if body.Done() {
+	if a.Ended {
 		return nil, errAfterEnd
 	}
 	if n := min(body.Opaque(), int64(len(p))); n > 0 && len(a.held) == 0 {
 		body.Skip(n)
-		_, err := w.Write(p[:n])
-		return p[n:], err
+		a.Ended = body.Done()
+		return p[n:], to.Data(p[:n], a.Ended)
 	}
 	line, rest, whole := bytes.Cut(p, []byte("\n"))
 	a.held = append(a.held, line...)
@@ -139,10 +172,19 @@ func (a *answer) takeBody(w http.ResponseWriter, p []byte) (rest []byte, err err
 		return nil, nil
 	}
 	a.held = append(a.held, '\n')
-	if name, value, ok := bytes.Cut(a.held, []byte(":")); ok { // a chunk's size has no colon: its extensions have been removed
-		w.Header().Add(http.TrailerPrefix+string(name), string(bytes.TrimSpace(value)))
+	if name, _, ok := bytes.Cut(a.held, []byte(":")); ok && !ofConnection(name) { // a chunk's size has no colon: its extensions have been removed
+		a.fields = append(a.fields, a.held...)
 	}
 	_, _, err = body.Feed(a.held)
 	a.held = a.held[:0]
+	switch {
+	case err != nil || !body.Done():
+		return rest, err
+	case len(a.fields) > 0:
+		err = to.Trailer(a.fields)
+	default:
+		err = to.Data(nil, true)
+	}
+	a.Ended = true
 	return rest, err
 }

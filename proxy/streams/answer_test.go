@@ -1,22 +1,21 @@
-package h2
+package streams
 
 import (
 	"bytes"
 	"fmt"
 	"testing"
-
-	"edgepen/httpx"
 )
 
 // sink is a recipient that remembers.
 type sink struct{ said bytes.Buffer }
 
-func (s *sink) head(resp *httpx.Response, _ []byte, ended bool) error {
-	fmt.Fprintf(&s.said, "[%d %v]", resp.Status, ended)
+func (s *sink) Head(a *Answer, text []byte, ended bool) error {
+	fmt.Fprintf(&s.said, "[%d %v]", a.Status(), ended)
+	a.EachField(text, func(name, value []byte) { fmt.Fprintf(&s.said, "[%s=%s]", name, value) })
 	return nil
 }
 
-func (s *sink) data(p []byte, ended bool) error {
+func (s *sink) Data(p []byte, ended bool) error {
 	s.said.Write(p)
 	if ended {
 		s.said.WriteString("[end]")
@@ -24,7 +23,7 @@ func (s *sink) data(p []byte, ended bool) error {
 	return nil
 }
 
-func (s *sink) trailer(fields []byte) error {
+func (s *sink) Trailer(fields []byte) error {
 	fmt.Fprintf(&s.said, "[trailer %q]", fields)
 	return nil
 }
@@ -38,19 +37,19 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, said string, step int, upgrade bool) {
 		step = max(step, 1)
 		whole, pieces := new(sink), new(sink)
-		a, b := newAnswer(), newAnswer()
+		a, b := NewAnswer(), NewAnswer()
 		if upgrade {
-			a.accept, b.accept = "key", "key"
+			a.Accept, b.Accept = "key", "key"
 		}
-		one := a.take(whole, []byte(said))
+		one := a.Take(whole, []byte(said))
 		var two error
 		for rest := []byte(said); len(rest) > 0 && two == nil; {
 			n := min(step, len(rest))
-			two = b.take(pieces, bytes.Clone(rest[:n]))
+			two = b.Take(pieces, bytes.Clone(rest[:n]))
 			rest = rest[n:]
 		}
-		if (one == nil) != (two == nil) || a.ended != b.ended || one == nil && whole.said.String() != pieces.said.String() {
-			t.Errorf("%q by %d: %v and %v, %v and %v, %q and %q", said, step, one, two, a.ended, b.ended, &whole.said, &pieces.said)
+		if (one == nil) != (two == nil) || a.Ended != b.Ended || one == nil && whole.said.String() != pieces.said.String() {
+			t.Errorf("%q by %d: %v and %v, %v and %v, %q and %q", said, step, one, two, a.Ended, b.Ended, &whole.said, &pieces.said)
 		}
 	})
 }

@@ -1,13 +1,17 @@
-package streams
+//go:build !nohttp3
+
+package h3
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"time"
+
+	"edgepen/proxy/streams"
 )
 
 // stream is a stream as a connection: what is read is an HTTP/1.1 request, what is written is taken for the response to it.
@@ -22,14 +26,16 @@ type stream struct {
 	chunked bool        // the body's length is not known
 	ended   atomic.Bool // nothing is left of the body
 	reset   bool        // the response is cut off
+	begun   bool        // the final response's head has been passed on to somebody
 
-	answer  answer
+	answer  streams.Answer
 	writeBy time.Time // the deadline of writes, set on the stream only before one that may have to wait
 	set     time.Time
 }
 
 func newStream(conn net.Conn, w http.ResponseWriter, r *http.Request, head []byte) *stream {
-	s := &stream{Conn: conn, w: w, r: r, control: http.NewResponseController(w), ahead: head, chunked: r.ContentLength < 0 && !webSocket(r)}
+	s := &stream{Conn: conn, w: w, r: r, answer: streams.NewAnswer(), control: http.NewResponseController(w), ahead: head, chunked: r.ContentLength < 0 && !webSocket(r)}
+	s.answer.IsHead = r.Method == http.MethodHead
 	s.ended.Store(r.ContentLength == 0)
 	return s
 }
@@ -56,18 +62,12 @@ func (s *stream) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// The frame around a chunk: its size in at most eight digits, and two line ends.
-const (
-	sizeLine = 8 + len("\r\n")
-	frame    = sizeLine + len("\r\n")
-)
-
 // readChunk reads part of the body and puts the frame of a chunk around it.
 func (s *stream) readChunk(p []byte) (int, error) {
-	if len(p) <= frame {
+	if len(p) <= streams.Around {
 		return 0, io.ErrShortBuffer
 	}
-	n, err := s.r.Body.Read(p[sizeLine : len(p)-2])
+	n, err := s.r.Body.Read(streams.Room(p))
 	if err == io.EOF {
 		s.ended.Store(true)
 		s.ahead = appendTrailer(s.ahead[:0], s.r.Trailer)
@@ -78,12 +78,7 @@ func (s *stream) readChunk(p []byte) (int, error) {
 		}
 		return 0, err
 	}
-	size := strconv.AppendInt(make([]byte, 0, sizeLine), int64(n), 16)
-	size = append(size, "\r\n"...)
-	copy(p, size)
-	copy(p[len(size):], p[sizeLine:sizeLine+n])
-	copy(p[len(size)+n:], "\r\n")
-	return len(size) + n + 2, nil
+	return streams.Chunk(p, n), nil
 }
 
 // withoutWait is how much of a response can be written without anybody waiting for the client: the libraries gather 4096 bytes.
@@ -91,15 +86,15 @@ const withoutWait = 4000
 
 // Write takes what comes next of the response.
 func (s *stream) Write(p []byte) (int, error) {
-	if (s.answer.begun || len(p) > withoutWait) && s.writeBy != s.set {
+	if (s.answer.Begun || len(p) > withoutWait) && s.writeBy != s.set {
 		if err := s.setWriteDeadline(s.writeBy); err != nil {
 			return 0, err
 		}
 	}
-	if err := s.answer.take(s.w, p, s.r.Method == http.MethodHead); err != nil {
+	if err := s.answer.Take((*responder)(s), p); err != nil {
 		return 0, err
 	}
-	if s.answer.through || s.answer.begun && !s.answer.complete() {
+	if s.answer.Begun && !s.answer.Ended {
 		if err := s.control.Flush(); err != nil {
 			return 0, err
 		}
@@ -115,7 +110,7 @@ func (s *stream) setWriteDeadline(t time.Time) error {
 // Close ends the reading, and of a WebSocket the writing too. The stream itself ends when its Exchange has returned, whole or, where the response is
 // not, reset.
 func (s *stream) Close() error {
-	if s.answer.through {
+	if s.answer.Raw {
 		s.control.SetWriteDeadline(time.Unix(1, 0)) //nolint:errcheck // the stream is gone
 	}
 	return s.r.Body.Close()
@@ -123,8 +118,7 @@ func (s *stream) Close() error {
 
 // CloseWrite is the end of a response that has no other.
 func (s *stream) CloseWrite() error {
-	s.answer.close()
-	return nil
+	return s.answer.Close((*responder)(s))
 }
 
 // Reset cuts the response off: the client sees the stream reset.
@@ -161,7 +155,52 @@ func (s *stream) end(idle time.Duration) {
 	if idle > 0 {
 		by = time.Now().Add(idle)
 	}
-	if s.reset || !s.answer.complete() || s.setWriteDeadline(by) != nil {
+	if s.reset || !s.answer.Ended && !s.answer.Raw || s.setWriteDeadline(by) != nil {
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// responder is a stream as the parts of its response are given to it.
+type responder stream
+
+// Head passes a response's fields on.
+func (r *responder) Head(a *streams.Answer, text []byte, _ bool) error {
+	if err := r.r.Context().Err(); err != nil { // it would go to nobody
+		return err
+	}
+	r.begun = r.begun || a.Begun
+	h := r.w.Header()
+	a.EachField(text, func(name, value []byte) {
+		if !bytes.EqualFold(name, []byte("Trailer")) { // which the library writes itself
+			h.Add(string(name), string(value))
+		}
+	})
+	for _, name := range []string{"Date", "Content-Type"} { // which the library would make up
+		if _, ok := h[name]; !ok {
+			h[name] = nil
+		}
+	}
+	r.w.WriteHeader(a.Status())
+	if !a.Begun {
+		clear(h)
+	}
+	return nil
+}
+
+// Data passes part of a body on. That it is the last the library learns when the handler is done.
+func (r *responder) Data(p []byte, _ bool) error {
+	if len(p) == 0 {
+		return nil
+	}
+	_, err := r.w.Write(p)
+	return err
+}
+
+// Trailer keeps the fields behind a body for the library to send.
+func (r *responder) Trailer(fields []byte) error {
+	for line := range bytes.Lines(fields) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		r.w.Header().Add(http.TrailerPrefix+string(name), string(bytes.TrimSpace(value)))
+	}
+	return nil
 }

@@ -1,12 +1,14 @@
-package streams
+//go:build !nohttp3
+
+package h3
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"net/http"
 	"strconv"
 	"strings"
+
+	"edgepen/proxy/streams"
 )
 
 // What a pseudo-header may not hold, since it would end the part of a request line or field that it stands in (RFC 9113 section 8.3.1). The rest is
@@ -15,18 +17,9 @@ func ends(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f })
 }
 
-// webSocket reports whether a request opens a WebSocket by CONNECT (RFC 9220), which HTTP/3's library always offers, and HTTP/2's never.
+// webSocket reports whether a request opens a WebSocket by CONNECT (RFC 9220), which the library always offers.
 func webSocket(r *http.Request) bool {
 	return r.Method == http.MethodConnect && r.ProtoMajor == 3 && r.Proto == "websocket"
-}
-
-// appendUpgrade asks for a WebSocket as HTTP/1.1 does (RFC 6455 section 4.1). What the server makes of the key is not looked at: the key shows a client
-// that its words were not taken for something else, and here it is we who have chosen them.
-func appendUpgrade(dst []byte) []byte {
-	var key [16]byte
-	rand.Read(key[:])
-	dst = append(dst, "Connection: close, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: "...)
-	return append(base64.StdEncoding.AppendEncode(dst, key[:]), "\r\n"...)
 }
 
 var (
@@ -35,33 +28,32 @@ var (
 	errField   = errors.New("a field holds a control character")
 )
 
-// appendHead writes a request's head as HTTP/1.1, with Connection: close, since no other follows. expects: what the client expects is passed on.
-func appendHead(dst []byte, r *http.Request, expects bool) ([]byte, error) {
+// appendHead writes a request's head as HTTP/1.1, with Connection: close, since no other follows, or with an upgrade, to which accept is the answer.
+func appendHead(dst []byte, r *http.Request) (_ []byte, accept string, err error) {
 	method, opens := r.Method, webSocket(r)
 	switch {
 	case opens:
 		method = http.MethodGet
 	case method == http.MethodConnect:
-		return dst, errConnect
+		return dst, "", errConnect
 	}
-	switch {
-	case ends(r.Method), ends(r.RequestURI), ends(r.Host):
-		return dst, errPseudo
+	if ends(r.Method) || ends(r.RequestURI) || ends(r.Host) {
+		return dst, "", errPseudo
 	}
 	dst = append(append(append(append(dst, method...), ' '), r.RequestURI...), " HTTP/1.1\r\nHost: "...)
 	dst = append(append(dst, r.Host...), "\r\n"...)
 	if opens {
-		dst = appendUpgrade(dst)
+		dst, accept = streams.AppendUpgrade(dst)
 	} else {
 		dst = append(dst, "Connection: close\r\n"...)
 	}
 	for name, values := range r.Header {
-		if ofHTTP1(name) && !(expects && name == "Expect") || opens && name == "Sec-Websocket-Key" {
+		if ofHTTP1(name) || opens && name == "Sec-Websocket-Key" {
 			continue
 		}
 		for _, value := range values {
 			if strings.ContainsAny(value, "\r\n\x00") || strings.ContainsAny(name, "\r\n\x00: ") {
-				return dst, errField
+				return dst, "", errField
 			}
 			dst = append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
 		}
@@ -74,14 +66,13 @@ func appendHead(dst []byte, r *http.Request, expects bool) ([]byte, error) {
 	case r.ContentLength > 0 || r.Header.Get("Content-Length") != "":
 		dst = append(strconv.AppendInt(append(dst, "Content-Length: "...), r.ContentLength, 10), "\r\n"...)
 	}
-	return append(dst, "\r\n"...), nil
+	return append(dst, "\r\n"...), accept, nil
 }
 
-// ofHTTP1 tells whether a field is one that we write ourselves, or that HTTP/2 has other means for. Expect is answered by its library
-// when the body is read.
+// ofHTTP1 tells whether a field is one that we write ourselves, or that HTTP/3 has other means for.
 func ofHTTP1(name string) bool {
 	switch name {
-	case "Host", "Connection", "Content-Length", "Transfer-Encoding", "Expect", "Keep-Alive", "Proxy-Connection", "Upgrade", "Trailer":
+	case "Host", "Connection", "Content-Length", "Transfer-Encoding", "Keep-Alive", "Proxy-Connection", "Upgrade", "Trailer":
 		return true
 	}
 	return false

@@ -74,7 +74,7 @@ func TestWebSockets(t *testing.T) {
 	}))
 	f.connect(1, ":method", "CONNECT", ":protocol", "websocket", "sec-websocket-version", "13", "sec-websocket-key", "theirs", "origin", "https://example.com")
 	head := <-heads
-	for _, line := range []string{"GET /chat?a HTTP/1.1", "Host: example.com", "Connection: Upgrade", "Upgrade: websocket", "sec-websocket-version: 13", "origin: https://example.com"} {
+	for _, line := range []string{"GET /chat?a HTTP/1.1", "Host: example.com", "Connection: close, Upgrade", "Upgrade: websocket", "sec-websocket-version: 13", "origin: https://example.com"} {
 		if strings.Count(head, line+"\r\n") != 1 {
 			t.Errorf("%q is not in %q", line, head)
 		}

@@ -279,3 +279,55 @@ func TestManyEarlyAnswers(t *testing.T) {
 		}
 	}
 }
+
+// TestDribbledData: a client that lets us send byte by byte costs more than it is worth (CVE-2019-9511).
+func TestDribbledData(t *testing.T) {
+	f := newFrames(t, serving(t, say("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"+strings.Repeat("x", 100000))))
+	f.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}) //nolint:errcheck // seen below
+	f.headers(1, true, nil)
+	for n := range 50000 {
+		frame, err := f.fr.ReadFrame()
+		if err != nil {
+			t.Fatalf("%v after %d", err, n)
+		}
+		switch frame := frame.(type) {
+		case *http2.GoAwayFrame:
+			if frame.ErrCode != http2.ErrCodeEnhanceYourCalm {
+				t.Errorf("%v after %d", frame, n)
+			}
+			return
+		case *http2.HeadersFrame, *http2.DataFrame:
+			f.fr.WriteWindowUpdate(1, 1) //nolint:errcheck // the next read fails
+		}
+	}
+	t.Error("it went on for ever")
+}
+
+// TestSmallMessages: a stream of them, each of whose frames is given back, is as good as any other.
+func TestSmallMessages(t *testing.T) {
+	const messages = 20000
+	f := newFrames(t, serving(t, func(_ context.Context, _ string, c net.Conn) {
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") //nolint:errcheck // the client sees it
+		for range messages {
+			io.WriteString(c, "5\r\nhello\r\n") //nolint:errcheck // as above
+		}
+		io.WriteString(c, "0\r\n\r\n") //nolint:errcheck // as above
+	}))
+	f.headers(1, true, nil)
+	for {
+		frame, err := f.fr.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch frame := frame.(type) {
+		case *http2.GoAwayFrame:
+			t.Fatal(frame)
+		case *http2.DataFrame:
+			if frame.StreamEnded() {
+				return
+			}
+			f.fr.WriteWindowUpdate(0, frame.Length) //nolint:errcheck // the next read fails
+			f.fr.WriteWindowUpdate(1, frame.Length) //nolint:errcheck // as above
+		}
+	}
+}

@@ -19,7 +19,7 @@ type outlet struct {
 	writing bool
 	room    sync.Cond // some of b was written, or the client takes more
 	err     error     // nothing can be written any more
-	sent    int       // frames of data
+	sent    int       // frames of data that were of use
 	by      time.Time // the deadline that is set
 }
 

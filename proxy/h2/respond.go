@@ -113,6 +113,9 @@ func (st *Stream) ended(ended bool) {
 	}
 }
 
+// dribble is as much as a client has to let us send at once for that to be of use, where there is more (CVE-2019-9511).
+const dribble = 256
+
 // Data sends part of a body, as much at a time as the client takes.
 func (r *responder) Data(p []byte, ended bool) error {
 	st := (*Stream)(r)
@@ -133,7 +136,9 @@ func (r *responder) Data(p []byte, ended bool) error {
 		}
 		last := n == int64(len(p))
 		s.out.frames.WriteData(st.id, ended && last, p[:n]) //nolint:errcheck // into memory
-		s.out.sent++
+		if last || n >= dribble {
+			s.out.sent++
+		}
 		st.window, s.window, p = st.window-n, s.window-n, p[n:]
 		if last {
 			st.ended(ended)

@@ -12,7 +12,8 @@ import (
 // acceptSuffix is what a server puts behind the key before it hashes it (RFC 6455 section 1.3).
 const acceptSuffix = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-// AppendUpgrade writes the fields of an upgrade to WebSocket, behind which no other request follows, and returns what has to be answered.
+// AppendUpgrade writes the fields of an upgrade to WebSocket and returns what has to be answered. Where it is refused, what the client says is not to be
+// taken for the next request: the connection ends then.
 func AppendUpgrade(dst []byte) (_ []byte, accept string) {
 	var nonce [16]byte
 	rand.Read(nonce[:]) //nolint:errcheck // it never fails

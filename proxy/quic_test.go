@@ -359,7 +359,7 @@ func TestAltSvc(t *testing.T) {
 	if err := c.check(); err != nil {
 		t.Fatal(err)
 	}
-	c.HSTS.MaxAge = time.Hour
+	c.HSTS = HSTS{On: true, MaxAge: time.Hour}
 	all := c.announcingPolicies()
 	if p := all["8443"]; len(all) != 1 || p == nil || p.Append != "Strict-Transport-Security: max-age=3600\r\nAlt-Svc: h3=\":8443\"; ma=86400\r\n" ||
 		strings.Join(p.Remove, " ") != "Strict-Transport-Security Alt-Svc" {

@@ -455,6 +455,7 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 		IdleNow:      func() time.Duration { return c.p.now.Load().exchangeIdle() },
 		Tunnel:       func(client, server *relay.Stream) { c.relayRaw(client, server, false) },
 		Connect:      c.connect,
+		Over:         c.aborted.Load,
 		Disconnected: c.disconnected,
 		Rest:         c.rest,
 		Leaving:      c.leaving,

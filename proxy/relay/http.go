@@ -42,6 +42,8 @@ type HTTPConfig struct {
 	// Connect chooses a server and connects to it; anew: a connection that was spared before is not good enough. The error is ErrNoServer
 	// where none may be tried at present.
 	Connect func(anew bool) (*Stream, error)
+	// Over reports whether somebody outside has ended the exchange, for its client or for good: then it is not the server that has failed. nil: nobody can.
+	Over func() bool
 	// Disconnected is told that the server's connection has been closed, or spared.
 	Disconnected func()
 	// Spare is given the server's connection when nobody here needs it any more and it could take another request, of whichever client;
@@ -366,7 +368,7 @@ func (x *exchange) connect(anew bool) bool {
 // before and died with nothing answered, the request is idempotent (RFC 9110 9.2.2) and all of it is in hand.
 func (x *exchange) again(cause error) bool {
 	inHand := x.upload == nil && x.req.Body.Done() // an upload, even one that has ended, had only its beginning from out
-	if !x.reused || !inHand || !x.req.Idempotent() || isTimeout(cause) {
+	if !x.reused || !inHand || !x.req.Idempotent() || isTimeout(cause) || x.over() {
 		x.badGateway(cause)
 		return false
 	}
@@ -414,6 +416,11 @@ func (x *exchange) give(status int, page []byte) {
 	x.client.Farewell(page)
 }
 
+// errOver is why there is no answer where nobody waits for one any more.
+var errOver = errors.New("given up before the server answered: the client left, or its connection was ended")
+
+func (x *exchange) over() bool { return x.Over != nil && x.Over() }
+
 // badGateway answers for a server that failed.
 func (x *exchange) badGateway(cause error) {
 	unfinished := x.upload != nil && !x.upload.complete.Load()
@@ -422,6 +429,10 @@ func (x *exchange) badGateway(cause error) {
 	}
 	var he *httpx.Error
 	switch {
+	case x.over():
+		x.dropServer()
+		x.blame(errOver)
+		x.client.Close()
 	case errors.As(cause, &he): // the request's own body was wrong
 		x.refuse(he)
 	case isTimeout(cause) && unfinished: // the time for the whole exchange is over: bodies have one of their own besides

@@ -209,7 +209,11 @@ func (x *exchange) intact(err error) bool {
 	if err == nil {
 		return true
 	}
-	x.blame(fmt.Errorf("the response is not whole: %w", err))
+	if x.over() {
+		x.blame(errClientLeft)
+	} else {
+		x.blame(fmt.Errorf("the response is not whole: %w", err))
+	}
 	x.abandon()
 	return false
 }

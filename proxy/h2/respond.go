@@ -45,6 +45,13 @@ func (st *Stream) Reset() {
 	}
 }
 
+// ResetAs has an answer that is not whole be cut off with a code of RFC 9113 section 7.
+func (st *Stream) ResetAs(code uint32) {
+	st.mu().Lock()
+	defer st.mu().Unlock()
+	st.code = http2.ErrCode(code)
+}
+
 // responder is a stream as the parts of its response are given to it.
 type responder Stream
 

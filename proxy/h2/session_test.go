@@ -147,6 +147,16 @@ func TestLeaving(t *testing.T) {
 	})
 }
 
+// TestResetAs: an answer is cut off with the code that was asked for.
+func TestResetAs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := timed(t, t.Context(), Config{Streams: 10, HeadMax: 8 << 10, Exchange: func(client *Stream) { client.ResetAs(uint32(http2.ErrCodeCancel)) }})
+		words := f.hello()
+		f.headers(1, true, nil)
+		after(t, words, "RST_STREAM CANCEL")
+	})
+}
+
 // TestBodiesAsLongAsTheySay: RFC 9113 section 8.1.1.
 func TestBodiesAsLongAsTheySay(t *testing.T) {
 	for _, body := range []string{"", "123", "12345"} {

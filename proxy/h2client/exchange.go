@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/net/http2"
+
 	"edgepen/httpx"
 )
 
@@ -60,7 +62,21 @@ func (e *exchange) run(ctx context.Context) {
 }
 
 // cut says why there is no whole response, before its end is seen.
-func (e *exchange) cut(err error) { e.stream.cut.Store(&err) }
+func (e *exchange) cut(err error) {
+	if stream, ok := errors.AsType[http2.StreamError](err); ok { // which net/http's own turns into
+		err = &resetError{err, uint32(stream.Code)}
+	}
+	e.stream.cut.Store(&err)
+}
+
+// resetError is that the server has reset the stream.
+type resetError struct {
+	error
+	code uint32
+}
+
+// ResetCode is why, as RFC 9113 section 7 numbers it.
+func (e *resetError) ResetCode() uint32 { return e.code }
 
 // request reads the request's head.
 func (e *exchange) request(ctx context.Context) (*http.Request, error) {

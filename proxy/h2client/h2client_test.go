@@ -380,3 +380,47 @@ type sized struct {
 }
 
 func (s *sized) Read(p []byte) (int, error) { return s.r.Read(p[:min(len(p), s.most)]) }
+
+// TestAResetKeepsItsCode: what a server says by resetting a stream is known.
+func TestAResetKeepsItsCode(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		far, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer far.Close()
+		io.ReadFull(far, make([]byte, len(http2.ClientPreface))) //nolint:errcheck // the next read fails
+		fr := http2.NewFramer(far, far)
+		fr.WriteSettings() //nolint:errcheck // as above
+		for {
+			f, err := fr.ReadFrame()
+			if err != nil {
+				return
+			}
+			if h, ok := f.(*http2.HeadersFrame); ok {
+				fr.WriteRSTStream(h.StreamID, http2.ErrCodeCancel) //nolint:errcheck // as above
+			}
+		}
+	}()
+	near, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Begin(t.Context(), near, false, 64<<10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s := stream(t, c)
+	io.WriteString(s, "GET / HTTP/1.1\r\nHost: h\r\n\r\n") //nolint:errcheck // the read says more
+	_, err = io.ReadAll(s)
+	var reset interface{ ResetCode() uint32 }
+	if !errors.As(err, &reset) || reset.ResetCode() != uint32(http2.ErrCodeCancel) {
+		t.Errorf("%v", err)
+	}
+}

@@ -435,6 +435,10 @@ func (x *exchange) badGateway(cause error) {
 		x.client.Close()
 	case errors.As(cause, &he): // the request's own body was wrong
 		x.refuse(he)
+	case x.resetAlike(cause):
+		x.dropServer()
+		x.blame(cause)
+		x.client.Close()
 	case isTimeout(cause) && unfinished: // the time for the whole exchange is over: bodies have one of their own besides
 		x.refuse(&httpx.Error{Status: 408, Reason: "the request took too long"})
 	case isTimeout(cause):

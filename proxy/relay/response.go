@@ -213,6 +213,7 @@ func (x *exchange) intact(err error) bool {
 		x.blame(errClientLeft)
 	} else {
 		x.blame(fmt.Errorf("the response is not whole: %w", err))
+		x.resetAlike(err)
 	}
 	x.abandon()
 	return false

@@ -331,3 +331,22 @@ func TestSmallMessages(t *testing.T) {
 		}
 	}
 }
+
+// TestManySettings: a frame of them costs as much as so many frames would.
+func TestManySettings(t *testing.T) {
+	f := newFrames(t, serving(t, func(ctx context.Context, _ string, _ net.Conn) { <-ctx.Done() }))
+	var all []http2.Setting
+	for n := range 2700 {
+		all = append(all, http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(n)})
+	}
+	go func() {
+		for range 50 {
+			f.fr.WriteSettings(all...) //nolint:errcheck // seen below
+		}
+		f.headers(1, false, nil)
+		f.fr.WriteWindowUpdate(1, 0) //nolint:errcheck // as above
+	}()
+	if got := f.until(1); got != "GOAWAY ENHANCE_YOUR_CALM" {
+		t.Errorf("got %q", got)
+	}
+}

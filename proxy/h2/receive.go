@@ -252,8 +252,8 @@ func (s *session) takeSettings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
 		return nil
 	}
-	if err := s.bother(); err != nil {
-		return err
+	if s.annoyed(max(1, float64(f.NumSettings())/10)) { // there are ten that a client may have to say
+		return errAnnoyed
 	}
 	s.mu.Lock()
 	err := f.ForeachSetting(s.set)

@@ -339,8 +339,8 @@ func (x *exchange) elsewhere() bool {
 // at each time: a request sent into a closed one is lost, and what a server said unasked is no answer to this request.
 func (x *exchange) freshServer() bool {
 	x.reused = x.server != nil && (x.asksAtOnce() || x.server.alive())
-	// On a connection that others have used, a request may be lost that must not be sent twice.
-	return x.reused || x.connect(!x.req.Idempotent())
+	// On a connection that others have used, a request may be lost that must not be sent twice, or cannot be.
+	return x.reused || x.connect(!x.req.Idempotent() || !x.req.Body.Done())
 }
 
 // connect chooses a server, in place of the one before if there was one. A connection to it that others have used is looked at, if that is not done

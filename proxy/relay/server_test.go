@@ -323,3 +323,27 @@ func TestRetryAfterAStaleConnection(t *testing.T) {
 	head(t, f.client)
 	expect(t, f.client, "again")
 }
+
+// TestWhatCannotBeSentTwice goes over a connection that nobody has used before, which no server is tired of.
+func TestWhatCannotBeSentTwice(t *testing.T) {
+	for request, want := range map[string]bool{
+		get: false,
+		"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc":       false,
+		"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n":          true,
+		"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n": true,
+		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc":      true,
+	} {
+		f := newFront(t, "tcp")
+		asked := make(chan bool, 1)
+		f.config.Connect = func(anew bool) (*Stream, error) {
+			asked <- anew
+			return nil, ErrNoServer
+		}
+		f.serve()
+		write(t, f.client, request)
+		if anew := <-asked; anew != want {
+			t.Errorf("%q: anew is %v", request, anew)
+		}
+		f.client.Close()
+	}
+}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -39,6 +40,9 @@ func (c *Config) check() error {
 		return err
 	}
 	if err := c.checkListeners(); err != nil {
+		return err
+	}
+	if err := c.checkLoops(); err != nil {
 		return err
 	}
 	if err := c.checkLists(); err != nil {
@@ -139,8 +143,32 @@ func (c *Config) checkUnusedTLS() error {
 	return nil
 }
 
-// idle says which settings about HTTP have no effect as the others are: whoever has given them takes them for being in force.
-func (c *Config) idle() (all []string) {
+// unasked says which access lists have entries and are asked by nobody: whoever has made one takes it for being in force.
+func (c *Config) unasked() (all []string) {
+	asked := map[int]bool{c.ClientACL: true, c.ControlACL: true, c.TarpitACL: true, c.Emergency.ACL: true, c.Abuse.ACL: true}
+	servers := c.Servers
+	for _, r := range c.Routes {
+		servers = append(slices.Clone(servers), r.Servers...)
+	}
+	for _, s := range servers {
+		asked[s.ACL] = true
+	}
+	for _, n := range slices.Sorted(maps.Keys(c.ACLs)) {
+		if len(c.ACLs[n]) > 0 && !asked[n] {
+			all = append(all, fmt.Sprintf("access list %d has entries, but nobody is asked for it: client_acl %d, control_acl %d or server N acl %d", n, n, n, n))
+		}
+	}
+	return all
+}
+
+// idle says which settings have no effect as the others are: whoever has given them takes them for being in force.
+func (c *Config) idle() []string {
+	loops, _ := c.loops()
+	return slices.Concat(loops, c.unasked(), c.idleHTTP())
+}
+
+// idleHTTP is idle about HTTP.
+func (c *Config) idleHTTP() (all []string) {
 	if !c.HTTP {
 		var names []string
 		for _, setting := range []struct {

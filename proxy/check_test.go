@@ -152,6 +152,8 @@ func TestExplainWarns(t *testing.T) {
 		}, "clients of listener 127.0.0.1:80 show no certificate"},
 		{"a route", func(c *Config) { required(c); c.Routes = []Route{{Name: "a.example"}} }, "clients that ask for a.example show us no certificate"},
 		{"denials nobody asks about", func(c *Config) { c.DeniedCerts = []revoke.Denial{{Serial: "5"}} }, "denials (client_deny) have no effect"},
+		{"a list for nobody", func(c *Config) { c.ACLs[1] = entries(t, "permit 10.0.0.0/8") }, "access list 1 has entries, but nobody is asked for it: client_acl 1"},
+		{"a list for all", func(c *Config) { c.ClientACL, c.ACLs[1] = 1, entries(t, "permit 10.0.0.0/8") }, ""},
 		{"TLS throughout", func(c *Config) {
 			required(c)
 			c.DeniedCerts = []revoke.Denial{{Serial: "5"}}

@@ -33,7 +33,8 @@ type options struct {
 	pidFile             string // -p
 	listen              []proxy.Listener
 	redirects           []proxy.Listener
-	emergency, abuse    string // -e, -B: they may need the listening port, which is not known yet
+	emergency, abuse    string   // -e, -B: they may need the listening port, which is not known yet
+	passedOver          []string // unknown commands of -F and -o
 }
 
 // flag is a row of the table of flags.
@@ -119,7 +120,9 @@ func (o *options) replies() io.Writer {
 
 // runCommand is -o: a command, run now, with its reply.
 func (o *options) runCommand(line string) error {
-	reply, err := o.in.Run(line)
+	in := *o.in
+	in.PassedOver = func(remark string) { o.passedOver = append(o.passedOver, "-O: "+remark) }
+	reply, err := in.Run(line)
 	io.WriteString(o.replies(), reply) //nolint:errcheck // nobody listens
 	if err != nil {
 		return commandError{fmt.Errorf("%s: %v", line, err)}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"edgepen/acl"
+	"edgepen/proxy/accesslog"
 	"edgepen/proxy/health"
 	"edgepen/tls/upstream"
 )
@@ -164,7 +165,22 @@ func (c *Config) unasked() (all []string) {
 // idle says which settings have no effect as the others are: whoever has given them takes them for being in force.
 func (c *Config) idle() []string {
 	loops, _ := c.loops()
-	return slices.Concat(loops, c.unasked(), c.idleHTTP())
+	return slices.Concat(loops, c.unasked(), c.idleChecks(), c.idleHTTP())
+}
+
+// idleChecks is idle about health checks and the access log.
+func (c *Config) idleChecks() (all []string) {
+	if c.AccessLog == "" && c.AccessLogFormat != accesslog.Combined {
+		all = append(all, "access_log_format has no effect: there is no access log (access_log)")
+	}
+	h, plain := c.Health, health.Defaults()
+	switch {
+	case h.Kind == health.Off && h != plain:
+		all = append(all, "settings of health checks have no effect: servers are not checked (health_check)")
+	case h.Kind != health.Off && h.Kind != health.HTTP && (h.Host != "" || h.Statuses != plain.Statuses):
+		all = append(all, "health_status and health_host have no effect: they are for checks by http (health_check)")
+	}
+	return all
 }
 
 // idleHTTP is idle about HTTP.
@@ -175,7 +191,8 @@ func (c *Config) idleHTTP() (all []string) {
 			name string
 			on   bool
 		}{
-			{"backend_http2", c.BackendHTTP2}, {"body_max", c.BodyMax > 0}, {"error_page", len(c.ErrorPages) > 0}, {"forwarded", c.Forwarded}, {"hsts", c.HSTS.On},
+			{"backend_http2", c.BackendHTTP2}, {"body_max", c.BodyMax > 0}, {"client_from", c.ClientFrom != FromPeer}, {"error_page", len(c.ErrorPages) > 0},
+			{"forwarded", c.Forwarded}, {"geo_fields", c.PlaceFields != Places{}}, {"hsts", c.HSTS.On}, {"no http2", !c.HTTP2},
 			{"real_ip", c.RealIP}, {"request_id", c.RequestID != ""}, {"request_timeout", c.RequestTimeout > 0}, {"requests_max", c.RequestsMax > 0},
 			{"response_remove", len(c.RemoveFields) > 0}, {"trusted_proxies", len(c.TrustedProxies) > 0}, {"via", c.Via != ""},
 		} {

@@ -64,19 +64,30 @@ func text(letters, long, arg, group, help string, to *string) flag {
 	})
 }
 
+// do runs the command that a flag stands for. Its error is the flag's, and so without the command's name.
+func (o *options) do(line string) error {
+	_, err := o.in.Run(line)
+	if err == nil {
+		return nil
+	}
+	name, _, _ := strings.Cut(line, " ")
+	if text, ok := strings.CutPrefix(err.Error(), name+": "); ok {
+		return errors.New(text)
+	}
+	return err
+}
+
 // setting is a flag that sets the setting of the same long name, a command.
 func (o *options) setting(letters, long, arg, command, group, help string) flag {
 	return with(letters, long, arg, group, help, func(v string) error {
-		_, err := o.in.Run(command + " " + control.Quote(v))
-		return err
+		return o.do(command + " " + control.Quote(v))
 	})
 }
 
 // toggle is a flag that runs a command.
 func (o *options) toggle(letters, long, command, group, help string) flag {
 	return with(letters, long, "", group, help, func(string) error {
-		_, err := o.in.Run(command)
-		return err
+		return o.do(command)
 	})
 }
 
@@ -163,5 +174,15 @@ func (o *options) parse(args []string, posix bool) ([]string, error) {
 	for i, f := range flags {
 		plain[i] = f.Option
 	}
-	return getopt.Parse(args, plain, posix)
+	operands, err := getopt.Parse(args, plain, posix)
+	if unknown, ok := errors.AsType[getopt.Unknown](err); ok {
+		var names []string
+		for _, f := range plain {
+			names = append(names, f.Long)
+		}
+		if near := control.Nearest(string(unknown), names); near != "" {
+			err = fmt.Errorf("%v; is it --%s?", err, near)
+		}
+	}
+	return operands, err
 }

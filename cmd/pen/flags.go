@@ -165,7 +165,7 @@ func (o *options) clientFlags() []flag {
 		o.setting("", "crl", "FILE", "crl", groupAuth, "revocation list for client certificates; repeat for more"),
 		o.setting("", "crl-check", "HOW", "crl_check", groupAuth, "what a missing or outdated list means: off, soft, hard [hard]"),
 		o.toggle("", "crl-fetch", "crl_fetch", groupAuth, "fetch the lists that client certificates name"),
-		with("", "client-fields", "HOW", groupAuth, "tell HTTP servers in rfc9440, x-ssl or none [rfc9440,x-ssl]", func(v string) error {
+		with("", "client-fields", "HOW,…", groupAuth, "tell HTTP servers in rfc9440, x-ssl, both, or none [rfc9440,x-ssl]", func(v string) error {
 			command := "client_fields " + strings.ReplaceAll(v, ",", " ")
 			if v == "none" {
 				command = "no client_fields"
@@ -185,7 +185,7 @@ func (o *options) acmeFlags() []flag {
 		list("acme", "NAME,…", "acme", "obtain certificates for these names; you agree to the authority's terms"),
 		o.setting("", "acme-storage", "DIR", "acme_storage", groupACME, "where certificates and accounts are kept"),
 		o.setting("", "acme-email", "ADDRESS", "acme_email", groupACME, "where the authority may write to"),
-		o.setting("", "acme-ca", "URL", "acme_ca", groupACME, "the authority's directory, or staging [Let's Encrypt]"),
+		o.setting("", "acme-ca", "URL", "acme_ca", groupACME, "the authority's directory, letsencrypt or staging [letsencrypt]"),
 		o.setting("", "acme-ca-roots", "FILE", "acme_ca_roots", groupACME, "CAs for the authority's own server"),
 		list("acme-challenges", "KIND,…", "acme_challenges", "tls-alpn-01, http-01 [both, http-01 where there is a redirect listener]"),
 		list("acme-on-demand", "NAME,…", "acme_on_demand", "names, or *.SUFFIX, to obtain certificates for when a client asks"),
@@ -249,7 +249,7 @@ func (o *options) httpFlags() []flag {
 			}
 			return o.do("error_page " + control.Quote(status) + " " + control.Quote(file))
 		}),
-		o.setting("", "hsts", "SECONDS[,WORD…]", "hsts", groupHTTP, "tell browsers to use TLS only; includesubdomains, preload (Strict-Transport-Security)"),
+		o.setting("", "hsts", "SECONDS[,includesubdomains][,preload]", "hsts", groupHTTP, "tell browsers to use TLS only (Strict-Transport-Security)"),
 		o.setting("", "response-remove", "NAME,…", "response_remove", groupHTTP, "leave fields of servers' responses out, such as Server"),
 		o.setting("", "body-max", "BYTES", "body_max", groupHTTP, "largest request body, 0 any [0]"),
 		o.setting("", "requests-max", "N", "requests_max", groupHTTP, "requests of an HTTP/1.1 client's connection, 0 any number [0]"),

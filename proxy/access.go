@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"edgepen/proxy/accesslog"
+	"edgepen/proxy/trafficlog"
 )
 
 // compileAccessLog compiles the format of the access log, where there is one.
@@ -76,9 +77,20 @@ func (p *Proxy) endAccessLog() {
 	}
 }
 
-// CheckOwn says whether OpenOwn could open the access log, for the user and within the root that we have now.
+// CheckOwn says whether what the configuration names could be written, for the user and within the root that we have now: the logs, and the
+// status page.
 func (p *Proxy) CheckOwn() error {
 	c := p.Config()
+	if c.Log != "" && !trafficlog.IsAddress(c.Log) {
+		if err := CheckWritable(c.Log); err != nil {
+			return fmt.Errorf("log file (-l): %v", err)
+		}
+	}
+	if c.WebStats != "" {
+		if err := CheckWritable(c.WebStats); err != nil {
+			return fmt.Errorf("status page (-w): %v", err)
+		}
+	}
 	if c.AccessLog == "" {
 		return nil
 	}

@@ -64,6 +64,9 @@ func resolve(ctx context.Context, spec backend.Spec) ([]netip.AddrPort, error) {
 	defer cancel()
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", spec.Address)
 	if err != nil {
+		if strings.Trim(spec.Address, "0123456789") == "" {
+			err = fmt.Errorf("%v; a port alone is no server: host:%s", err, spec.Address)
+		}
 		return nil, fmt.Errorf("unknown or invalid address [%s]: %v", spec.Address, err)
 	}
 	addrs := make([]netip.AddrPort, len(found))

@@ -98,7 +98,7 @@ func (s *snapshot) asksForCertificates() bool {
 
 // warnings are remarks for the operator about certificates and TLS, and about what has no effect.
 func (s *snapshot) warnings() (all []string) {
-	all = s.idle()
+	all = append(s.idle(), s.placeless()...)
 	if !s.asksForCertificates() && len(s.Certificates.CRLs)+len(s.DeniedCerts) > 0 {
 		all = append(all, "revocation lists (crl) and denials (client_deny) have no effect: clients are asked for no certificate (--client-auth, -R)")
 	}
@@ -283,6 +283,17 @@ func (d *Draft) ECHRecords() []string {
 		}
 	}
 	return records
+}
+
+// WithoutECH says why there are no ECHRecords.
+func (d *Draft) WithoutECH() string {
+	switch s := d.proxy.now.Load(); {
+	case s == nil:
+		return "nothing runs yet"
+	case s.certs == nil || len(s.certs.ECH) == 0:
+		return "there are no keys for Encrypted Client Hello (ech_keys)"
+	}
+	return "they are for names that certificates hold, but for the public name and those with *, and no certificate holds any other"
 }
 
 // CertificateStatus is a certificate that clients are shown.

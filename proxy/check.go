@@ -3,10 +3,12 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"edgepen/acl"
+	"edgepen/proxy/accesslog"
 	"edgepen/proxy/health"
 	"edgepen/tls/upstream"
 )
@@ -39,6 +41,9 @@ func (c *Config) check() error {
 		return err
 	}
 	if err := c.checkListeners(); err != nil {
+		return err
+	}
+	if err := c.checkLoops(); err != nil {
 		return err
 	}
 	if err := c.checkLists(); err != nil {
@@ -139,15 +144,55 @@ func (c *Config) checkUnusedTLS() error {
 	return nil
 }
 
-// idle says which settings about HTTP have no effect as the others are: whoever has given them takes them for being in force.
-func (c *Config) idle() (all []string) {
+// unasked says which access lists have entries and are asked by nobody: whoever has made one takes it for being in force.
+func (c *Config) unasked() (all []string) {
+	asked := map[int]bool{c.ClientACL: true, c.ControlACL: true, c.TarpitACL: true, c.Emergency.ACL: true, c.Abuse.ACL: true}
+	servers := c.Servers
+	for _, r := range c.Routes {
+		servers = append(slices.Clone(servers), r.Servers...)
+	}
+	for _, s := range servers {
+		asked[s.ACL] = true
+	}
+	for _, n := range slices.Sorted(maps.Keys(c.ACLs)) {
+		if len(c.ACLs[n]) > 0 && !asked[n] {
+			all = append(all, fmt.Sprintf("access list %d has entries, but nobody is asked for it: client_acl %d, control_acl %d or server N acl %d", n, n, n, n))
+		}
+	}
+	return all
+}
+
+// idle says which settings have no effect as the others are: whoever has given them takes them for being in force.
+func (c *Config) idle() []string {
+	loops, _ := c.loops()
+	return slices.Concat(loops, c.unasked(), c.idleChecks(), c.idleHTTP())
+}
+
+// idleChecks is idle about health checks and the access log.
+func (c *Config) idleChecks() (all []string) {
+	if c.AccessLog == "" && c.AccessLogFormat != accesslog.Combined {
+		all = append(all, "access_log_format has no effect: there is no access log (access_log)")
+	}
+	h, plain := c.Health, health.Defaults()
+	switch {
+	case h.Kind == health.Off && h != plain:
+		all = append(all, "settings of health checks have no effect: servers are not checked (health_check)")
+	case h.Kind != health.Off && h.Kind != health.HTTP && (h.Host != "" || h.Statuses != plain.Statuses):
+		all = append(all, "health_status and health_host have no effect: they are for checks by http (health_check)")
+	}
+	return all
+}
+
+// idleHTTP is idle about HTTP.
+func (c *Config) idleHTTP() (all []string) {
 	if !c.HTTP {
 		var names []string
 		for _, setting := range []struct {
 			name string
 			on   bool
 		}{
-			{"backend_http2", c.BackendHTTP2}, {"body_max", c.BodyMax > 0}, {"error_page", len(c.ErrorPages) > 0}, {"forwarded", c.Forwarded}, {"hsts", c.HSTS.On},
+			{"backend_http2", c.BackendHTTP2}, {"body_max", c.BodyMax > 0}, {"client_from", c.ClientFrom != FromPeer}, {"error_page", len(c.ErrorPages) > 0},
+			{"forwarded", c.Forwarded}, {"geo_fields", c.PlaceFields != Places{}}, {"hsts", c.HSTS.On}, {"no http2", !c.HTTP2},
 			{"real_ip", c.RealIP}, {"request_id", c.RequestID != ""}, {"request_timeout", c.RequestTimeout > 0}, {"requests_max", c.RequestsMax > 0},
 			{"response_remove", len(c.RemoveFields) > 0}, {"trusted_proxies", len(c.TrustedProxies) > 0}, {"via", c.Via != ""},
 		} {

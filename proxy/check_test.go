@@ -141,6 +141,9 @@ func TestExplainWarns(t *testing.T) {
 		c.Certificates.CAFile = certtest.Write(t, "ca.pem", certtest.PEM(root.Cert))
 		c.TLS.ClientAuth = "required"
 	}
+	obtained := func(c *Config, name string) {
+		c.ACME.Names, c.ACME.Storage = []string{name}, t.TempDir()
+	}
 	for _, tt := range []struct {
 		name string
 		edit func(*Config)
@@ -152,6 +155,19 @@ func TestExplainWarns(t *testing.T) {
 		}, "clients of listener 127.0.0.1:80 show no certificate"},
 		{"a route", func(c *Config) { required(c); c.Routes = []Route{{Name: "a.example"}} }, "clients that ask for a.example show us no certificate"},
 		{"denials nobody asks about", func(c *Config) { c.DeniedCerts = []revoke.Denial{{Serial: "5"}} }, "denials (client_deny) have no effect"},
+		{"a list for nobody", func(c *Config) { c.ACLs[1] = entries(t, "permit 10.0.0.0/8") }, "access list 1 has entries, but nobody is asked for it: client_acl 1"},
+		{"an address that is not ours", func(c *Config) { c.Listeners = []Listener{{Address: "192.0.2.7:80"}} }, "listening address 192.0.2.7:80: this machine does not have 192.0.2.7"},
+		{"CAs that vouch for nobody", func(c *Config) { required(c); c.TLS.ClientAuth = "" }, "clients are asked for no certificate (--client-auth, -R)"},
+		{"a format for no log", func(c *Config) { c.AccessLogFormat = "json" }, "access_log_format has no effect"},
+		{"an interval of no checks", func(c *Config) { c.Health.Interval = 9 }, "settings of health checks have no effect"},
+		{"statuses of connects", func(c *Config) { c.Health.Kind = health.TCP; c.Health.Statuses.Add(500, 500) }, "health_status and health_host have no effect"},
+		{"HTTP/2 of no HTTP", func(c *Config) { c.HTTP2 = false }, "without HTTP mode (-H) there is no effect of no http2"},
+		{"places of no HTTP", func(c *Config) { c.PlaceFields.Country = true }, "without HTTP mode (-H) there is no effect of geo_fields"},
+		{"networks nobody knows", func(c *Config) { c.PlaceFields.ASN = true }, "geo_fields asn has no effect: no database says it"},
+		{"a name that nobody certifies", func(c *Config) { obtained(c, "localhost") }, "acme: no public authority certifies localhost"},
+		{"a port that the authority does not come to", func(c *Config) { obtained(c, "www.example.com"); c.Listeners[0].Address = "127.0.0.1:22443" },
+			"acme: the authority connects to port 443 (tls-alpn-01) or 80 (http-01, --redirect), and we listen on neither"},
+		{"a list for all", func(c *Config) { c.ClientACL, c.ACLs[1] = 1, entries(t, "permit 10.0.0.0/8") }, ""},
 		{"TLS throughout", func(c *Config) {
 			required(c)
 			c.DeniedCerts = []revoke.Denial{{Serial: "5"}}

@@ -485,6 +485,9 @@ func (c *connection) httpConfig() *relay.HTTPConfig {
 
 // refused records a request that no server answered.
 func (c *connection) refused(status int, why error) {
+	if _, ok := errors.AsType[*relay.Stranger](why); ok {
+		c.p.failures.record(c.shown, c.listener.Address, why)
+	}
 	args := []any{"client", c.shown, "status", status, "why", why}
 	if c.forward != nil && c.forward.ID != nil {
 		args = append(args, "id", string(c.forward.ID))

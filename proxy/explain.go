@@ -49,6 +49,7 @@ func (p *Proxy) Explain() (warnings, lines []string, err error) {
 	e.clients()
 	e.servers()
 	e.logs()
+	e.oddities()
 	return e.warnings, e.lines, nil
 }
 

@@ -60,6 +60,9 @@ func (f *failures) record(client, listener string, err error) {
 	if _, ok := errors.AsType[badIntroduction](err); ok {
 		what = "PROXY header refused"
 	}
+	if _, ok := errors.AsType[*relay.Stranger](err); ok {
+		what = "request refused"
+	}
 	if h, ok := errors.AsType[*tls.HandshakeError](err); ok {
 		args = append(args, "reason", h.Reason)
 		if h.Hello != nil {
@@ -80,7 +83,11 @@ func (f *failures) record(client, listener string, err error) {
 	if unsaid > 0 {
 		args = append(args, "unrecorded", unsaid)
 	}
-	f.log.Log(context.Background(), level, what, append(args, "why", fmt.Sprintf("%.500s", err.Error()))...)
+	args = append(args, "why", fmt.Sprintf("%.500s", err.Error()))
+	if hint := hint(err); hint != "" {
+		args = append(args, "hint", hint)
+	}
+	f.log.Log(context.Background(), level, what, args...)
 }
 
 // handshakeFailed records a handshake that came to nothing, answers plain HTTP, and leaves others the time to read the alert that says why: a
@@ -89,6 +96,9 @@ func (c *connection) handshakeFailed(err error) {
 	if err == errPlainHTTP {
 		c.p.terminator.CountPlainHTTP()
 		c.failed(err.Error())
+		if stranger := relay.Recognize(c.client.Beginning(), err); stranger != err {
+			c.p.failures.record(c.shown, c.listener.Address, stranger)
+		}
 		c.p.log.Info("plain HTTP where TLS is spoken", "client", c.shown, "listener", c.listener.Address)
 		c.plainHTTP()
 		return

@@ -66,6 +66,14 @@ func (e *HandshakeError) Error() string {
 // Unwrap returns Err.
 func (e *HandshakeError) Unwrap() error { return e.Err }
 
+// Instead is what came in the place of the first TLS record, the first bytes of it; empty: that was one.
+func (e *HandshakeError) Instead() string {
+	if r, ok := errors.AsType[stdtls.RecordHeaderError](e.Err); ok {
+		return string(r.RecordHeader[:])
+	}
+	return ""
+}
+
 // failed makes the error of a handshake, and counts it.
 func (h *handshake) failed(err error) *HandshakeError {
 	if h.tap != nil && strings.HasSuffix(err.Error(), "bad record MAC") {

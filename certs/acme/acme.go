@@ -115,7 +115,7 @@ func (c Config) check() (settings, error) {
 		return s, err
 	}
 	if c.Storage == "" {
-		return s, errors.New("ACME: no storage directory for the certificates")
+		return s, errors.New("ACME: no storage directory for the certificates: --acme-storage DIR")
 	}
 	s.email, s.profile, s.storage = c.Email, c.Profile, c.Storage
 	for _, step := range []func(Config) error{s.setCA, s.setEmail, s.setEAB, s.setChallenges} {
@@ -201,7 +201,7 @@ func (id *identity) setChallenges(c Config) error {
 		case slices.Contains(types[:i], t):
 			return fmt.Errorf("ACME challenge %s is given twice", t)
 		case t == HTTP01 && !c.HTTPAvailable:
-			return fmt.Errorf("ACME challenge %s needs the listener for plain HTTP on port 80, which is off", HTTP01)
+			return fmt.Errorf("ACME challenge %s needs a listener for plain HTTP, on port 80 for the authority, and there is none: --redirect ADDR", HTTP01)
 		}
 	}
 	id.challenges = strings.Join(types, " ")

@@ -45,7 +45,7 @@ func (o *options) listenFlags() []flag {
 		with("", "redirect", "ADDR", groupListen, "send plain HTTP to HTTPS and answer ACME here, most often on 80; repeat for more", o.addRedirect),
 		o.edit("U", "udp", "", groupListen, "balance UDP", func(c *proxy.Config, _ string) error { c.UDP = true; return nil }),
 		o.setting("", "socket-mode", "MODE", "socket_mode", groupListen, "permissions of a Unix socket that is listened on, as 660"),
-		o.setting("", "proxy-protocol", "CIDR,…[,HOW]", "proxy_protocol", groupListen, "peers that introduce their clients by a PROXY header: required, optional or refused [required]; repeat for more"),
+		o.setting("", "proxy-protocol", "CIDR,…[,HOW]", "proxy_protocol", groupListen, "peers that introduce clients by a PROXY header: required, optional, refused [required]; repeat for more"),
 		text("F", "config", "FILE", groupListen, "read commands from FILE, now and at HUP", &o.config),
 		with("Oo", "option", "COMMAND", groupListen, "run a control command now, in the order of the flags", o.runCommand),
 		o.edit("C", "control", "ADDR", groupListen, "control port: port, host:port or /path/to/socket", func(c *proxy.Config, v string) error {
@@ -84,7 +84,7 @@ func (o *options) serverFlags() []flag {
 		o.setting("", "health-fall", "N", "health_fall", groupServers, "failed checks in a row that take a server down [3]"),
 		o.setting("", "health-status", "N[-M],…", "health_status", groupServers, "statuses that are good [200-399]"),
 		o.setting("", "health-host", "NAME", "health_host", groupServers, "Host that checks ask for [the server's name]"),
-		o.setting("", "proxy-out", "v1|v2", "proxy_out", groupServers, "introduce clients to servers by a PROXY header, of datagrams by one of v2 before each"),
+		o.setting("", "proxy-out", "v1|v2", "proxy_out", groupServers, "introduce clients to servers by a PROXY header, with UDP (v2) before each datagram"),
 		text("e", "emergency", "HOST[:PORT]", groupServers, "server for when no other is left", &o.emergency),
 		text("B", "abuse", "HOST[:PORT]", groupServers, "server for clients that client_acl denies", &o.abuse),
 	}
@@ -141,8 +141,7 @@ func (o *options) accessLogFormat() flag {
 		if strings.Contains(v, `"`) && strings.Contains(v, "'") {
 			return errors.New("a format has either double or single quotes, not both")
 		}
-		_, err := o.in.Run("access_log_format " + control.Quote(v))
-		return err
+		return o.do("access_log_format " + control.Quote(v))
 	})
 }
 
@@ -153,8 +152,7 @@ func (o *options) routeFlag() flag {
 		if !ok {
 			return fmt.Errorf("%q: expected NAME=SERVER,…", v)
 		}
-		_, err := o.in.Run("sni_route " + control.Quote(name) + " " + strings.ReplaceAll(servers, ",", " "))
-		return err
+		return o.do("sni_route " + control.Quote(name) + " " + strings.ReplaceAll(servers, ",", " "))
 	})
 }
 
@@ -167,13 +165,12 @@ func (o *options) clientFlags() []flag {
 		o.setting("", "crl", "FILE", "crl", groupAuth, "revocation list for client certificates; repeat for more"),
 		o.setting("", "crl-check", "HOW", "crl_check", groupAuth, "what a missing or outdated list means: off, soft, hard [hard]"),
 		o.toggle("", "crl-fetch", "crl_fetch", groupAuth, "fetch the lists that client certificates name"),
-		with("", "client-fields", "HOW", groupAuth, "tell HTTP servers in rfc9440, x-ssl or none [rfc9440,x-ssl]", func(v string) error {
+		with("", "client-fields", "HOW,…", groupAuth, "tell HTTP servers in rfc9440, x-ssl, both, or none [rfc9440,x-ssl]", func(v string) error {
 			command := "client_fields " + strings.ReplaceAll(v, ",", " ")
 			if v == "none" {
 				command = "no client_fields"
 			}
-			_, err := o.in.Run(command)
-			return err
+			return o.do(command)
 		}),
 	}
 }
@@ -181,23 +178,21 @@ func (o *options) clientFlags() []flag {
 func (o *options) acmeFlags() []flag {
 	list := func(long, arg, command, help string) flag {
 		return with("", long, arg, groupACME, help, func(v string) error {
-			_, err := o.in.Run(command + " " + strings.ReplaceAll(v, ",", " "))
-			return err
+			return o.do(command + " " + strings.ReplaceAll(v, ",", " "))
 		})
 	}
 	return []flag{
 		list("acme", "NAME,…", "acme", "obtain certificates for these names; you agree to the authority's terms"),
 		o.setting("", "acme-storage", "DIR", "acme_storage", groupACME, "where certificates and accounts are kept"),
 		o.setting("", "acme-email", "ADDRESS", "acme_email", groupACME, "where the authority may write to"),
-		o.setting("", "acme-ca", "URL", "acme_ca", groupACME, "the authority's directory, or staging [Let's Encrypt]"),
+		o.setting("", "acme-ca", "URL", "acme_ca", groupACME, "the authority's directory, letsencrypt or staging [letsencrypt]"),
 		o.setting("", "acme-ca-roots", "FILE", "acme_ca_roots", groupACME, "CAs for the authority's own server"),
 		list("acme-challenges", "KIND,…", "acme_challenges", "tls-alpn-01, http-01 [both, http-01 where there is a redirect listener]"),
 		list("acme-on-demand", "NAME,…", "acme_on_demand", "names, or *.SUFFIX, to obtain certificates for when a client asks"),
 		o.setting("", "acme-profile", "NAME", "acme_profile", groupACME, "the authority's profile to order"),
 		with("", "acme-eab", "ID,FILE", groupACME, "bind the account to one the authority knows; FILE holds its key", func(v string) error {
 			id, file, _ := strings.Cut(v, ",")
-			_, err := o.in.Run("acme_eab " + control.Quote(id) + " " + control.Quote(file))
-			return err
+			return o.do("acme_eab " + control.Quote(id) + " " + control.Quote(file))
 		}),
 	}
 }
@@ -238,7 +233,7 @@ func (o *options) httpFlags() []flag {
 		o.setting("", "http2-streams", "N", "http2_streams", groupHTTP, "requests that a client of HTTP/2 or HTTP/3 may have under way at once [100]"),
 		o.toggle("", "http3", "http3", groupHTTP, "offer HTTP/3 as well, over UDP on the same port"),
 		o.setting("", "http3-retry", "N", "http3_retry", groupHTTP, "handshakes from which on HTTP/3 addresses are validated first, 0 always [32]"),
-		o.toggle("", "backend-http2", "backend_http2", groupHTTP, "speak HTTP/2 to the servers, as gRPC wants it: by ALPN with --backend-tls, otherwise without asking (h2c)"),
+		o.toggle("", "backend-http2", "backend_http2", groupHTTP, "speak HTTP/2 to the servers, as gRPC wants it; without --backend-tls as h2c"),
 		o.toggle("", "no-http-reuse", "no http_reuse", groupHTTP, "use a connection to a server for one client only"),
 		o.setting("", "trusted-proxies", "CIDR,…", "trusted_proxies", groupHTTP, "peers whose X-Forwarded-For is kept and appended to"),
 		o.setting("", "trusted-field", "NAME", "trusted_field", groupHTTP, "where they tell it: x-forwarded-for, forwarded or x-real-ip [x-forwarded-for]"),
@@ -252,10 +247,9 @@ func (o *options) httpFlags() []flag {
 			if !ok {
 				return fmt.Errorf("%q: expected STATUS=FILE", v)
 			}
-			_, err := o.in.Run("error_page " + control.Quote(status) + " " + control.Quote(file))
-			return err
+			return o.do("error_page " + control.Quote(status) + " " + control.Quote(file))
 		}),
-		o.setting("", "hsts", "SECONDS[,WORD…]", "hsts", groupHTTP, "tell browsers to use TLS only; includesubdomains, preload (Strict-Transport-Security)"),
+		o.setting("", "hsts", "SECONDS[,includesubdomains][,preload]", "hsts", groupHTTP, "tell browsers to use TLS only (Strict-Transport-Security)"),
 		o.setting("", "response-remove", "NAME,…", "response_remove", groupHTTP, "leave fields of servers' responses out, such as Server"),
 		o.setting("", "body-max", "BYTES", "body_max", groupHTTP, "largest request body, 0 any [0]"),
 		o.setting("", "requests-max", "N", "requests_max", groupHTTP, "requests of an HTTP/1.1 client's connection, 0 any number [0]"),
@@ -267,17 +261,15 @@ func (o *options) httpFlags() []flag {
 		o.setting("", "geoip", "FILE", "geoip", groupClients, "database for country, continent and asn entries in access lists; repeat for more"),
 		o.toggle("", "no-geoip-builtin", "no geoip_builtin", groupClients, "do not ask the built-in database of countries"),
 		with("", "geo-fields", "WHAT,…", groupClients, "tell HTTP servers where clients are: country, continent, asn", func(v string) error {
-			_, err := o.in.Run("geo_fields " + strings.ReplaceAll(v, ",", " "))
-			return err
+			return o.do("geo_fields " + strings.ReplaceAll(v, ",", " "))
 		}),
 		o.setting("", "limit-connections", "N", "limit_connections", groupClients, "connections of a client (IPv4 /32, IPv6 /64) at once"),
 		o.setting("", "limit-rate", "N", "limit_rate", groupClients, "new connections of a client a second"),
 		o.setting("", "limit-failures", "N", "limit_failures", groupClients, "failed handshakes of a client a minute"),
 		o.setting("", "handshake-max", "N", "handshake_max", groupClients, "TLS handshakes at once, of all clients"),
 		o.setting("", "handshake-rate", "N", "handshake_rate", groupClients, "full TLS handshakes a second, of all clients"),
-		with("", "denied", "REASON=ACTION", groupClients, "what denied clients get: acl, country, rate, ja4 or certificate = close, reset, tarpit, abuse, 403 or 429", func(v string) error {
-			_, err := o.in.Run("denied " + strings.ReplaceAll(v, "=", " "))
-			return err
+		with("", "denied", "REASON=ACTION", groupClients, "what the denied get: acl, country, rate, ja4, certificate = close, reset, tarpit, abuse, 403 or 429", func(v string) error {
+			return o.do("denied " + strings.ReplaceAll(v, "=", " "))
 		}),
 	}
 }
@@ -285,8 +277,7 @@ func (o *options) httpFlags() []flag {
 // pace is a flag about how slow a client may be: bytes a second and, behind a comma, seconds for which less will do.
 func (o *options) pace(long, command, help string) flag {
 	return with("", long, "BYTES[,SECONDS]", groupHTTP, help, func(v string) error {
-		_, err := o.in.Run(command + " " + strings.ReplaceAll(v, ",", " "))
-		return err
+		return o.do(command + " " + strings.ReplaceAll(v, ",", " "))
 	})
 }
 

@@ -102,7 +102,9 @@ func (o *options) loadConfig() error {
 		return nil
 	}
 	o.in.Control = o.control
-	reply, err := o.in.Load(o.config)
+	in := *o.in
+	in.PassedOver = func(remark string) { o.passedOver = append(o.passedOver, remark) }
+	reply, err := in.Load(o.config)
 	io.WriteString(o.replies(), reply) //nolint:errcheck // nobody listens
 	return err
 }

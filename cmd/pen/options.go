@@ -33,7 +33,8 @@ type options struct {
 	pidFile             string // -p
 	listen              []proxy.Listener
 	redirects           []proxy.Listener
-	emergency, abuse    string // -e, -B: they may need the listening port, which is not known yet
+	emergency, abuse    string   // -e, -B: they may need the listening port, which is not known yet
+	passedOver          []string // unknown commands of -F and -o
 }
 
 // flag is a row of the table of flags.
@@ -63,19 +64,30 @@ func text(letters, long, arg, group, help string, to *string) flag {
 	})
 }
 
+// do runs the command that a flag stands for. Its error is the flag's, and so without the command's name.
+func (o *options) do(line string) error {
+	_, err := o.in.Run(line)
+	if err == nil {
+		return nil
+	}
+	name, _, _ := strings.Cut(line, " ")
+	if text, ok := strings.CutPrefix(err.Error(), name+": "); ok {
+		return errors.New(text)
+	}
+	return err
+}
+
 // setting is a flag that sets the setting of the same long name, a command.
 func (o *options) setting(letters, long, arg, command, group, help string) flag {
 	return with(letters, long, arg, group, help, func(v string) error {
-		_, err := o.in.Run(command + " " + control.Quote(v))
-		return err
+		return o.do(command + " " + control.Quote(v))
 	})
 }
 
 // toggle is a flag that runs a command.
 func (o *options) toggle(letters, long, command, group, help string) flag {
 	return with(letters, long, "", group, help, func(string) error {
-		_, err := o.in.Run(command)
-		return err
+		return o.do(command)
 	})
 }
 
@@ -119,7 +131,9 @@ func (o *options) replies() io.Writer {
 
 // runCommand is -o: a command, run now, with its reply.
 func (o *options) runCommand(line string) error {
-	reply, err := o.in.Run(line)
+	in := *o.in
+	in.PassedOver = func(remark string) { o.passedOver = append(o.passedOver, "-O: "+remark) }
+	reply, err := in.Run(line)
 	io.WriteString(o.replies(), reply) //nolint:errcheck // nobody listens
 	if err != nil {
 		return commandError{fmt.Errorf("%s: %v", line, err)}
@@ -160,5 +174,15 @@ func (o *options) parse(args []string, posix bool) ([]string, error) {
 	for i, f := range flags {
 		plain[i] = f.Option
 	}
-	return getopt.Parse(args, plain, posix)
+	operands, err := getopt.Parse(args, plain, posix)
+	if unknown, ok := errors.AsType[getopt.Unknown](err); ok {
+		var names []string
+		for _, f := range plain {
+			names = append(names, f.Long)
+		}
+		if near := control.Nearest(string(unknown), names); near != "" {
+			err = fmt.Errorf("%v; is it --%s?", err, near)
+		}
+	}
+	return operands, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,8 +15,12 @@ import (
 func (o *options) rehearse(handler *logHandler) error {
 	p := o.in.Proxy
 	if o.control != "" {
-		if _, _, err := proxy.SplitListen(o.control); err != nil {
-			return fmt.Errorf("control port: %v", err)
+		network, path, err := proxy.SplitListen(o.control)
+		if err == nil && network == "unix" && !o.explain {
+			err = proxy.CheckWritable(path)
+		}
+		if err != nil {
+			return fmt.Errorf("control port (-C): %v", err)
 		}
 	}
 	warnings, lines, err := p.Explain()
@@ -27,6 +32,12 @@ func (o *options) rehearse(handler *logHandler) error {
 			warnings = append(warnings, "anybody who reaches the control port "+o.control+" may use it: limit it with control_acl and acl, or use a Unix socket")
 		}
 	}
+	if len(p.Config().Servers) == 0 {
+		warnings = append(warnings, noServers)
+	}
+	if o.explain {
+		warnings = append(o.passedOver, warnings...)
+	}
 	for _, w := range warnings {
 		fmt.Fprintln(o.stdout, "warning:", w)
 	}
@@ -36,6 +47,9 @@ func (o *options) rehearse(handler *logHandler) error {
 		}
 		return nil
 	}
+	if len(o.passedOver) > 0 {
+		return errors.New(strings.Join(o.passedOver, "\npen: "))
+	}
 	becomes := os.Geteuid() == 0 || o.user == "" // otherwise nobody knows what that user may
 	if err := o.rehearseUser(slog.New(handler)); err != nil {
 		return err
@@ -44,8 +58,22 @@ func (o *options) rehearse(handler *logHandler) error {
 		if err := p.CheckOwn(); err != nil {
 			return err
 		}
+		if err := o.rehearsePid(); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintln(o.stdout, "the configuration is good")
+	return nil
+}
+
+// rehearsePid says whether the pid file could be written.
+func (o *options) rehearsePid() error {
+	if o.pidFile == "" {
+		return nil
+	}
+	if err := proxy.CheckWritable(o.pidFile); err != nil {
+		return fmt.Errorf("pid file (-p): %v", err)
+	}
 	return nil
 }
 

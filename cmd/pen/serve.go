@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"edgepen/cmd/pen/daemon"
@@ -31,6 +30,9 @@ func (o *options) serve(handler *logHandler) error {
 	}
 	o.in.Reload = o.reload
 	o.in.ConfigFile, o.in.CommandLine = o.config, o.commandLine()
+	for _, remark := range o.passedOver {
+		log.Warn("a command was passed over: " + remark)
+	}
 
 	defer o.in.Proxy.Close()
 	port, err := o.openControl(log)
@@ -79,6 +81,8 @@ func (o *options) drain(signals <-chan os.Signal) {
 	o.in.Proxy.Drain(ctx)
 }
 
+const noServers = "there are no servers yet: every client is turned away until there is one: server 0 address A port P"
+
 // openAll opens what root may be needed for, gives up root, and then opens what is to be our own user's.
 func (o *options) openAll(log *slog.Logger) error {
 	p := o.in.Proxy
@@ -95,7 +99,7 @@ func (o *options) openAll(log *slog.Logger) error {
 		}
 	}
 	if len(p.Config().Servers) == 0 {
-		log.Warn("there are no servers yet: every client is turned away until there is one: server 0 address A port P")
+		log.Warn(noServers)
 	}
 	return nil
 }
@@ -132,12 +136,9 @@ func (o *options) handle(s os.Signal, log *slog.Logger) bool {
 
 // reload is what HUP and the command reload do. The log hears of an error whoever asked.
 func (o *options) reload() error {
-	reply, err := o.in.LoadAgain(o.config)
-	for line := range strings.Lines(reply) {
-		if strings.HasPrefix(line, "do_cmd: ") { // a command that was passed over; at the start this is on stdout
-			o.log.Warn(strings.TrimSuffix(line, "\n"), "file", o.config)
-		}
-	}
+	in := *o.in
+	in.PassedOver = func(remark string) { o.log.Warn("a command was passed over: " + remark) }
+	_, err := in.LoadAgain(o.config)
 	if err != nil {
 		o.log.Error("nothing was reloaded, all goes on as before", "why", err)
 	}

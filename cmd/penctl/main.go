@@ -3,6 +3,7 @@ package main
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,9 @@ import (
 var commands string
 
 const usage = "usage: penctl host:port command\n"
+
+// more follows the original's usage.
+const more = "in the place of host:port also port or /path/to/socket, as pen was given it with -C; the command help lists the others, penctl --help does without a pen\n"
 
 // patience is how long a connect, and then the reply, may take.
 const patience = 30 * time.Second
@@ -33,19 +37,30 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	if len(args) < 2 {
-		fmt.Fprint(stdout, usage)
+		fmt.Fprint(stdout, usage+more)
 		return 0 // as the original, which scripts may rely on
 	}
 	reply, err := ask(args[0], strings.Join(args[1:], " "))
 	fmt.Fprint(stdout, reply)
 	if err != nil {
-		fmt.Fprintln(stderr, "error connecting to server") // the original's words, and no others: scripts compare them
+		fmt.Fprintf(stderr, "error connecting to server: %s: %v\n", args[0], reason(err)) // the original's words come first: scripts may look for them
 		return 1
 	}
 	if failed(reply) {
 		return 1
 	}
 	return 0
+}
+
+// reason is what is at the bottom of an error of the network, without the address, which the caller names.
+func reason(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err
+	}
+	if call, ok := errors.AsType[*os.SyscallError](err); ok {
+		err = call.Err
+	}
+	return err
 }
 
 // ask sends a line to the control port and returns all it answers.

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -71,16 +72,31 @@ func TestRun(t *testing.T) {
 func TestWithoutACommand(t *testing.T) {
 	for _, args := range [][]string{nil, {"127.0.0.1:1"}} {
 		var stdout, stderr strings.Builder
-		if status := run(args, &stdout, &stderr); status != 0 || stdout.String() != usage {
+		if status := run(args, &stdout, &stderr); status != 0 || stdout.String() != usage+more {
 			t.Errorf("%q: status %d, stdout %q", args, status, stdout.String())
 		}
 	}
 }
 
+// TestNobodyAnswers: behind the original's words stand the address as it was given, and the reason.
 func TestNobodyAnswers(t *testing.T) {
-	var stdout, stderr strings.Builder
-	status := run([]string{filepath.Join(t.TempDir(), "nobody"), "pid"}, &stdout, &stderr)
-	if status != 1 || !strings.HasPrefix(stderr.String(), "error connecting to server") || stdout.String() != "" {
-		t.Errorf("status %d, stdout %q, stderr %q", status, stdout.String(), stderr.String())
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	nobody := filepath.Join(dir, "nobody")
+	for _, c := range []struct{ address, want string }{
+		{nobody, nobody + ": no such file or directory"},
+		{file, file + ": connection refused"},
+		{"127.0.0.1:1", "127.0.0.1:1: connection refused"},
+		{"127.0.0.1:ftpx", "127.0.0.1:ftpx: lookup tcp/ftpx: unknown port"},
+		{"http://127.0.0.1:1", "http://127.0.0.1:1: no such file or directory"},
+	} {
+		var stdout, stderr strings.Builder
+		status := run([]string{c.address, "pid"}, &stdout, &stderr)
+		if want := "error connecting to server: " + c.want + "\n"; status != 1 || stderr.String() != want || stdout.String() != "" {
+			t.Errorf("status %d, stdout %q, stderr %q, want %q", status, stdout.String(), stderr.String(), want)
+		}
 	}
 }

@@ -32,6 +32,8 @@ type Interpreter struct {
 	Exit func()
 	// Reload does what HUP does; nil where nothing runs yet.
 	Reload func() error
+	// PassedOver is told of each unknown command, most often a mistyped one, and in which file and line it stands; nil: nobody is.
+	PassedOver func(remark string)
 }
 
 // call is one command being run.
@@ -42,6 +44,7 @@ type call struct {
 	words []string // what follows the command's name
 	out   *strings.Builder
 	files []string // the files being included, outermost first
+	where string   // the file and line of the command; empty: it stands in none
 	no    bool     // the command stood behind "no"
 	// hushed: the words of unknown commands are not repeated, since the file may be none of ours, and whoever asks for it over
 	// the control port need not be allowed to read it.
@@ -101,15 +104,12 @@ func (c *call) run(words []string) error {
 	}
 	c.cmd = lookup(name)
 	switch {
-	case c.cmd == nil && c.no && c.hushed:
+	case c.cmd == nil && c.no && (c.hushed || len(c.files) > 0 && !plausible.MatchString(name)):
 		return errors.New("there is no such setting to switch off")
 	case c.cmd == nil && c.no:
 		return fmt.Errorf("no %s: there is no such setting", name)
-	case c.cmd == nil && c.hushed:
-		c.printf("do_cmd: ignoring a command that there is not\n")
-		return nil
 	case c.cmd == nil:
-		c.printf("do_cmd: ignoring command starting with '%s'\n", name)
+		c.passOver(name)
 		return nil
 	case c.no && !c.cmd.no && deaf[name]:
 		c.Warn(fmt.Sprintf("no %s has no effect, as in the original; usage: %s", name, c.cmd.usage()))
@@ -145,12 +145,16 @@ func (c *call) include(path string) error {
 	if err != nil {
 		return err
 	}
+	if what := strange(text); what != "" {
+		return fmt.Errorf("%s %s; expected a configuration file: a command in each line", path, what)
+	}
 	files := append(slices.Clone(c.files), whole)
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	for n, line := range strings.Split(strings.ReplaceAll(text, "\r", "\n"), "\n") {
 		words, err := split(line)
 		if err == nil && len(words) > 0 {
-			err = (&call{Interpreter: c.Interpreter, Draft: c.Draft, out: c.out, files: files, hushed: c.hushed}).run(words)
+			where := fmt.Sprintf("%s:%d", path, n+1)
+			err = (&call{Interpreter: c.Interpreter, Draft: c.Draft, out: c.out, files: files, where: where, hushed: c.hushed}).run(words)
 		}
 		if err != nil && c.hushed {
 			err = errors.New("there is a mistake in this line; -F and -o say which")

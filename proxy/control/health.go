@@ -39,7 +39,7 @@ func (c *call) healthCheck() error {
 	case kind == "http":
 		return fmt.Errorf("health_check: %q is no path; expected one that begins with / and has only visible ASCII characters without #, as in http /health", path)
 	default:
-		return fmt.Errorf("health_check: %q; expected tcp, tls, or http PATH", text)
+		return fmt.Errorf("health_check: %q; expected tcp, tls, or http and a path, as in http,/health", text)
 	}
 	c.Health.Path = path
 	return nil

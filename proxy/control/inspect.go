@@ -67,6 +67,9 @@ func (c *call) status() error {
 	page := c.Report().HTML()
 	if c.WebStats == "" || writePage(c.WebStats, page) != nil {
 		c.printf("Unable to create webstats\n")
+		if c.WebStats == "" {
+			c.printf("no file is set for it: web_stats FILE (-w)\n")
+		}
 		return nil
 	}
 	c.printf("%s", page)

@@ -31,7 +31,7 @@ func (c *call) proxyProtocol() error {
 	peers, err := prefixes(words)
 	switch {
 	case err != nil:
-		return fmt.Errorf("proxy_protocol: %v", err)
+		return fmt.Errorf("proxy_protocol: %v; or, as the last word, %s", err, strings.Join(ruleWords, ", "))
 	case len(peers) == 0:
 		return fmt.Errorf("proxy_protocol: expected networks, and perhaps one of the words %s behind them", strings.Join(ruleWords, ", "))
 	}

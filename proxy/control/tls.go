@@ -246,7 +246,11 @@ func (c *call) plainHTTP() error {
 }
 
 func (c *call) crls() error {
-	for _, line := range c.Revocations() {
+	lines := c.Revocations()
+	if len(lines) == 0 {
+		c.printf("there are no revocation lists: crl FILE, or crl_fetch for those that client certificates name\n")
+	}
+	for _, line := range lines {
 		c.printf("%s\n", printable(line))
 	}
 	return nil
@@ -258,7 +262,11 @@ func (c *call) ech() error {
 		return unknownWord("ech", c.words[0], []string{"rotate"})
 	}
 	print := func(d *proxy.Draft) {
-		for _, record := range d.ECHRecords() {
+		records := d.ECHRecords()
+		if len(records) == 0 {
+			c.printf("; no records: %s\n", d.WithoutECH())
+		}
+		for _, record := range records {
 			c.printf("%s\n", record)
 		}
 	}
@@ -287,7 +295,15 @@ func (c *call) requireClientCert() error {
 
 // acmeStatus prints a line for each name that is to have a certificate by ACME.
 func (c *call) acmeStatus() error {
-	for _, s := range c.ACMEStatus() {
+	names := c.ACMEStatus()
+	switch {
+	case len(names) > 0:
+	case len(c.ACME.OnDemand) > 0:
+		c.printf("no client has asked for a name of acme_on_demand yet\n")
+	default:
+		c.printf("no certificates are obtained by ACME: acme NAME\n")
+	}
+	for _, s := range names {
 		c.printf("%s", s.Name)
 		if !s.Until.IsZero() {
 			c.printf(" valid until %s", stamp(s.Until))

@@ -169,6 +169,9 @@ func (x *exchange) readRequest() bool {
 	for {
 		n, err := x.req.Parse(x.in.b, x.HeadLimit)
 		if err != nil {
+			if x.served == 0 {
+				err = Recognize(x.in.b, err)
+			}
 			x.notARequest(err)
 			x.refuse(err)
 			return false
@@ -202,7 +205,6 @@ func (x *exchange) incomplete(err error) {
 	x.refuse(late)
 }
 
-// belongs answers a request that should not have come here: over this connection, or once more.
 // belongs answers a request that should not have come here: over this connection, or once more.
 func (x *exchange) belongs() bool {
 	if x.Serves != nil && !x.Serves(x.req.Host(x.in.b)) {

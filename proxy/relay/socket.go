@@ -193,6 +193,14 @@ func (s *Socket) SpeaksHTTP(by time.Time) bool {
 	return 'A' <= first && first <= 'Z'
 }
 
+// Beginning is what the peer has sent and nobody has taken yet, as far as it is known here.
+func (s *Socket) Beginning() []byte {
+	if s.ahead == nil {
+		return nil
+	}
+	return s.ahead[s.from:s.to]
+}
+
 // TakeHead waits until by (the zero time: for ever) for what a connection begins with, and takes it. length is shown what has come, and says how much
 // of it that is, 0 while more is needed, or an error, which is returned with nothing taken. The deadline ends with the head.
 func (s *Socket) TakeHead(by time.Time, length func(b []byte) (int, error)) ([]byte, error) {

@@ -9,6 +9,12 @@ import (
 	"strings"
 )
 
+// Unknown is the error of a long name that there is not.
+type Unknown string
+
+// Error names the flag.
+func (u Unknown) Error() string { return "unknown flag --" + string(u) }
+
 // Option is a flag.
 type Option struct {
 	Letters string // one-letter names, "" for none
@@ -108,7 +114,7 @@ func find(name string, options []Option) (*Option, error) {
 		}
 	}
 	if name == "" || len(found) == 0 {
-		return nil, fmt.Errorf("unknown flag --%s", name)
+		return nil, Unknown(name)
 	}
 	if len(found) > 1 {
 		var names []string

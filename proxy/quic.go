@@ -97,14 +97,16 @@ func (c *connection) terminateQUIC() error {
 	if c.snap.HandshakeTimeout > 0 {
 		c.handshakeBy = time.Now().Add(c.snap.HandshakeTimeout)
 	}
+	began := c.clock()
 	state, info, err := c.p.terminator.HandshakeQUIC(c.handshakeBy, c.checks(), c.quic.Handshake)
 	c.turn.Done(err != nil || !state.DidResume)
 	if err != nil {
 		return err
 	}
 	c.protocol = state.NegotiatedProtocol
-	if c.snap.ProxyOut > 0 {
+	if c.snap.ProxyOut > 0 || c.journal != nil {
 		c.secured = info
+		c.journal.secured(&c.secured, began)
 	}
 	return c.identify(info.ServerName)
 }

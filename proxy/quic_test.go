@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -353,6 +355,24 @@ func TestHTTP3IntroducesClients(t *testing.T) {
 	update(t, p, func(c *Config) { c.Dummy, c.Peek = true, true })
 	if got := quicTo(t, p, "127.0.0.1", nil).ask(t, "GET", "/", nil, nil); got != "200  Ulric was here." {
 		t.Errorf("dummy answers %q", got)
+	}
+}
+
+// TestHTTP3IsLogged: the access log has of a request by HTTP/3 what it has of others.
+func TestHTTP3IsLogged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	p, _ := startQUIC(t, func(*Config) {})
+	update(t, p, func(c *Config) { c.AccessLog, c.AccessLogFormat = path, "json" })
+	quicTo(t, p, "127.0.0.1", nil).ask(t, "GET", "/logged", nil, nil)
+	until(t, "a line in the log", func() bool {
+		line, _ := os.ReadFile(path)
+		return len(line) > 0
+	})
+	line, _ := os.ReadFile(path)
+	for _, want := range []string{`"protocol":"HTTP/3.0"`, `"target":"/logged"`, `"tls_version":"TLS 1.3"`, `"alpn":"h3"`, `"status":200`} {
+		if !strings.Contains(string(line), want) {
+			t.Errorf("%s is not in %s", want, line)
+		}
 	}
 }
 

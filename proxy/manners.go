@@ -85,7 +85,10 @@ func (c *Config) stalled() time.Duration {
 // manners sets how requests and responses of a connection are treated beside where they come from and go to.
 func (c *connection) manners(config *relay.HTTPConfig) {
 	s, f := c.snap, &config.Forward
-	config.Request, config.Upload, config.Download, config.Pages = s.RequestTimeout, s.BodyPace, s.ResponsePace, s.pages
+	config.Request, config.Download, config.Pages = s.RequestTimeout, s.ResponsePace, s.pages
+	if !s.BackendHTTP2 { // where an upload costs a server a stream, not a connection, and may be one of gRPC's that is slow for hours
+		config.Upload = s.BodyPace
+	}
 	f.Forwarded, f.RealIP, f.Via, f.IDName = s.Forwarded, s.RealIP, s.Via, s.RequestID
 	switch {
 	case c.quic != nil:

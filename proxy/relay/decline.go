@@ -33,5 +33,9 @@ func (x *exchange) last() bool {
 
 // answer is one of our own to the request in hand.
 func (x *exchange) answer(status int, reason string, keep bool) *httpx.Answer {
-	return &httpx.Answer{Status: status, Detail: reason, Page: x.Pages[status], Fields: x.tag, Head: x.req.IsHead, Keep: keep}
+	fields := x.tag
+	if x.Policy != nil { // what clients are told with every response
+		fields = append(fields[:len(fields):len(fields)], x.Policy.Append...)
+	}
+	return &httpx.Answer{Status: status, Detail: reason, Page: x.Pages[status], Fields: fields, Head: x.req.IsHead, Keep: keep}
 }

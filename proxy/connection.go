@@ -191,6 +191,7 @@ func (c *connection) setIdle(s *snapshot) {
 	if r := c.tunnel.Load(); r != nil {
 		r.SetIdle(s.tunnelIdle())
 	}
+	c.branches.each(func(one *connection) { one.setIdle(s) })
 }
 
 // dummyAnswer is what "dummy" answers to everything (penctl(1)).

@@ -91,16 +91,23 @@ func (b *branches) put(one *branch, ours bool) {
 	b.all = slices.DeleteFunc(b.all, func(other *branch) bool { return other == one })
 }
 
-// leave ends what is under way with those servers' ends that which picks, and reports how much that was.
-func (b *branches) leave(which func(c *connection) bool) (ended int) {
+// each calls f with those that are there, in use or not.
+func (b *branches) each(f func(c *connection)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, one := range b.all {
-		if which(&one.connection) {
+		f(&one.connection)
+	}
+}
+
+// leave ends what is under way with those servers' ends that which picks, and reports how much that was.
+func (b *branches) leave(which func(c *connection) bool) (ended int) {
+	b.each(func(one *connection) {
+		if which(one) {
 			one.leave()
 			ended++
 		}
-	}
+	})
 	return ended
 }
 

@@ -15,7 +15,7 @@ import (
 // Write takes what comes next of the response.
 func (st *Stream) Write(p []byte) (int, error) {
 	err := st.answer.Take((*responder)(st), p)
-	st.s.drain(1)
+	st.flush()
 	if err != nil {
 		return 0, err
 	}
@@ -31,8 +31,18 @@ func (st *Stream) CloseWrite() error {
 		st.some.Broadcast()
 		st.mu().Unlock()
 	}
-	st.s.drain(1)
+	st.flush()
 	return err
+}
+
+// flush has what was said written; where the end is held, that is soon to come, and written with it.
+func (st *Stream) flush() {
+	st.mu().Lock()
+	held := st.held
+	st.mu().Unlock()
+	if !held {
+		st.s.drain(1)
+	}
 }
 
 // Reset cuts the response off: the client sees RST_STREAM.
@@ -66,8 +76,13 @@ func (r *responder) Head(a *streams.Answer, text []byte, ended bool) error {
 	o, status := &st.s.out, a.Status()
 	o.field(":status", statusText(status))
 	a.EachField(text, func(name, value []byte) { o.field(fieldNameOf(name), string(value)) })
-	o.sayHead(st.id, ended)
 	st.begun = st.begun || status >= 200
+	if ended && st.bodyEnded {
+		o.sayHead(st.id, false)
+		st.hold(nil, nil)
+		return nil
+	}
+	o.sayHead(st.id, ended)
 	st.ended(ended)
 	return nil
 }
@@ -109,6 +124,28 @@ func (st *Stream) awaitRoom() error {
 	}
 }
 
+// hold keeps the end of a response, the last of its data or the fields behind them, until its exchange has returned, where its request has ended as well. Then
+// the exchange is about to return, and gives back first what the client's next request will want: its place in the limits, and the server's connection.
+// s.mu is held.
+func (st *Stream) hold(data, fields []byte) {
+	st.said, st.held = true, true
+	st.lastData, st.lastFields = append(st.lastData, data...), append(st.lastFields, fields...)
+}
+
+// release says what was held. s.mu is held.
+func (st *Stream) release() {
+	if !st.held || st.s.open[st.id] != st {
+		return
+	}
+	if len(st.lastFields) > 0 {
+		st.s.out.fieldsBehind(st.id, st.lastFields)
+	} else {
+		st.s.out.frames.WriteData(st.id, true, st.lastData) //nolint:errcheck // into memory
+		st.s.out.sent++
+	}
+	st.shut()
+}
+
 // ended notes that the response is whole. s.mu is held.
 func (st *Stream) ended(ended bool) {
 	if !ended {
@@ -142,6 +179,11 @@ func (r *responder) Data(p []byte, ended bool) error {
 			continue
 		}
 		last := n == int64(len(p))
+		if last && ended && st.bodyEnded {
+			st.hold(p, nil)
+			st.window, s.window = st.window-n, s.window-n
+			return nil
+		}
 		s.out.frames.WriteData(st.id, ended && last, p[:n]) //nolint:errcheck // into memory
 		if last || n >= dribble {
 			s.out.sent++
@@ -162,13 +204,22 @@ func (r *responder) Trailer(fields []byte) error {
 	if err := st.awaitRoom(); err != nil {
 		return err
 	}
-	for line := range bytes.Lines(fields) {
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		st.s.out.field(fieldNameOf(name), string(bytes.TrimSpace(value)))
+	if st.bodyEnded {
+		st.hold(nil, fields)
+		return nil
 	}
-	st.s.out.sayHead(st.id, true)
+	st.s.out.fieldsBehind(st.id, fields)
 	st.ended(true)
 	return nil
+}
+
+// fieldsBehind appends the fields behind a body, given in lines.
+func (o *outlet) fieldsBehind(id uint32, lines []byte) {
+	for line := range bytes.Lines(lines) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		o.field(fieldNameOf(name), string(bytes.TrimSpace(value)))
+	}
+	o.sayHead(id, true)
 }
 
 // fieldNameOf is a field's name as HTTP/2 has it (RFC 9113 section 8.2.1).

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,6 +144,24 @@ func TestLeaving(t *testing.T) {
 			if strings.HasPrefix(word, "GOAWAY") {
 				t.Errorf("%s again", word)
 			}
+		}
+	})
+}
+
+// TestTheEndIsTheExchanges: a client that has seen the end of a response finds given back what its exchange has had.
+func TestTheEndIsTheExchanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var returned atomic.Bool
+		f := timed(t, t.Context(), Config{Streams: 10, HeadMax: 8 << 10, Exchange: func(client *Stream) {
+			ok(client)
+			time.Sleep(time.Second)
+			returned.Store(true)
+		}})
+		words := f.hello()
+		f.headers(1, true, nil)
+		after(t, words, "DATA hi")
+		if !returned.Load() {
+			t.Error("the end came before the exchange had returned")
 		}
 	})
 }

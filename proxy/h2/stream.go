@@ -28,26 +28,28 @@ type Stream struct {
 	answer streams.Answer
 
 	// Guarded by the session's lock.
-	some      sync.Cond // there may be something to read
-	body      []byte    // what has come of the body, from at on
-	at        int
-	length    int64         // what is still to come of it; -1: nobody knows
-	bodyEnded bool          // all of it has come
-	behind    []byte        // what is read behind it, if it is in chunks
-	window    int64         // bytes that the client takes
-	used      int64         // bytes of our window that the client has used
-	back      int64         // of these, what can be used again
-	closed    bool          // nobody reads or writes here any more
-	begun     bool          // the response has begun to be sent
-	said      bool          // the response is whole
-	code      http2.ErrCode // that cuts an answer off; 0 is INTERNAL_ERROR
-	hung      bool          // a tunnel whose server's end is there: what the client still says is of no use
-	err       error         // the client has given the request up, or is gone
-	gone      func()        // is called when that happens
-	readBy    time.Time
-	writeBy   time.Time
-	alarm     *time.Timer // wakes those who wait when a deadline is over
-	alarmAt   time.Time
+	some                 sync.Cond // there may be something to read
+	body                 []byte    // what has come of the body, from at on
+	at                   int
+	length               int64  // what is still to come of it; -1: nobody knows
+	bodyEnded            bool   // all of it has come
+	behind               []byte // what is read behind it, if it is in chunks
+	window               int64  // bytes that the client takes
+	used                 int64  // bytes of our window that the client has used
+	back                 int64  // of these, what can be used again
+	closed               bool   // nobody reads or writes here any more
+	begun                bool   // the response has begun to be sent
+	said                 bool   // the response is whole
+	held                 bool   // all of it but the end, which is these:
+	lastData, lastFields []byte
+	code                 http2.ErrCode // that cuts an answer off; 0 is INTERNAL_ERROR
+	hung                 bool          // a tunnel whose server's end is there: what the client still says is of no use
+	err                  error         // the client has given the request up, or is gone
+	gone                 func()        // is called when that happens
+	readBy               time.Time
+	writeBy              time.Time
+	alarm                *time.Timer // wakes those who wait when a deadline is over
+	alarmAt              time.Time
 }
 
 var errGone = errors.New("the client has given the request up")
@@ -168,6 +170,7 @@ func (st *Stream) shut() {
 func (st *Stream) finish() {
 	s := st.s
 	s.mu.Lock()
+	st.release()
 	switch {
 	case s.open[st.id] != st:
 	case !st.said && st.code != 0:

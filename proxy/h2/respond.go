@@ -74,14 +74,17 @@ func (r *responder) Head(a *streams.Answer, text []byte, ended bool) error {
 		return err
 	}
 	o, status := &st.s.out, a.Status()
-	o.field(":status", statusText(status))
-	a.EachField(text, func(name, value []byte) { o.field(fieldNameOf(name), string(value)) })
 	st.begun = st.begun || status >= 200
 	if ended && st.bodyEnded {
-		o.sayHead(st.id, false)
 		st.hold(nil, nil)
+		st.lastHead = append(st.lastHead, hpack.HeaderField{Name: ":status", Value: statusText(status)})
+		a.EachField(text, func(name, value []byte) {
+			st.lastHead = append(st.lastHead, hpack.HeaderField{Name: fieldNameOf(name), Value: string(value)})
+		})
 		return nil
 	}
+	o.field(":status", statusText(status))
+	a.EachField(text, func(name, value []byte) { o.field(fieldNameOf(name), string(value)) })
 	o.sayHead(st.id, ended)
 	st.ended(ended)
 	return nil
@@ -124,7 +127,7 @@ func (st *Stream) awaitRoom() error {
 	}
 }
 
-// hold keeps the end of a response, the last of its data or the fields behind them, until its exchange has returned, where its request has ended as well. Then
+// hold keeps the end of a response, the last of its data or the fields behind them, or a head that is all of it, until its exchange has returned, where its request has ended as well. Then
 // the exchange is about to return, and gives back first what the client's next request will want: its place in the limits, and the server's connection.
 // s.mu is held.
 func (st *Stream) hold(data, fields []byte) {
@@ -137,11 +140,18 @@ func (st *Stream) release() {
 	if !st.held || st.s.open[st.id] != st {
 		return
 	}
-	if len(st.lastFields) > 0 {
-		st.s.out.fieldsBehind(st.id, st.lastFields)
-	} else {
-		st.s.out.frames.WriteData(st.id, true, st.lastData) //nolint:errcheck // into memory
-		st.s.out.sent++
+	o := &st.s.out
+	switch {
+	case len(st.lastHead) > 0:
+		for _, f := range st.lastHead {
+			o.fields.WriteField(f) //nolint:errcheck // into memory
+		}
+		o.sayHead(st.id, true)
+	case len(st.lastFields) > 0:
+		o.fieldsBehind(st.id, st.lastFields)
+	default:
+		o.frames.WriteData(st.id, true, st.lastData) //nolint:errcheck // into memory
+		o.sent++
 	}
 	st.shut()
 }

@@ -50,6 +50,9 @@ func describe(dec *hpack.Decoder, frame http2.Frame) string {
 	case *http2.HeadersFrame:
 		fields, _ := dec.DecodeFull(frame.HeaderBlockFragment())
 		said := "HEADERS"
+		if frame.StreamEnded() {
+			said += " END_STREAM"
+		}
 		for _, one := range fields {
 			said += " " + one.Name + "=" + one.Value
 		}
@@ -166,6 +169,19 @@ func TestTheEndIsTheExchanges(t *testing.T) {
 	})
 }
 
+// TestAHeadThatIsAll ends its stream by itself: to gRPC anything else is an answer without a status.
+func TestAHeadThatIsAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := timed(t, t.Context(), Config{Streams: 10, HeadMax: 8 << 10, Exchange: func(client *Stream) {
+			io.ReadAll(client)                                                                       //nolint:errcheck // what is there of it
+			io.WriteString(client, "HTTP/1.1 200 OK\r\nGrpc-Status: 5\r\nContent-Length: 0\r\n\r\n") //nolint:errcheck // the client sees it
+		}})
+		words := f.hello()
+		f.headers(1, true, nil)
+		after(t, words, "HEADERS END_STREAM :status=200 grpc-status=5")
+	})
+}
+
 // TestResetAs: an answer is cut off with the code that was asked for.
 func TestResetAs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -227,7 +243,7 @@ func TestABodyIsNotKept(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)            // of the bubble's time: for the reader to come as far as it does
 		}
 		f.fr.WriteData(1, true, make([]byte, 300)) //nolint:errcheck // as above
-		after(t, words, "HEADERS :status=200")
+		after(t, words, "HEADERS END_STREAM :status=200")
 		if largest > 2*streamWindow {
 			t.Errorf("%d bytes were held", largest)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"edgepen/proxy/streams"
 )
@@ -42,6 +43,7 @@ type Stream struct {
 	said                 bool   // the response is whole
 	held                 bool   // all of it but the end, which is these:
 	lastData, lastFields []byte
+	lastHead             []hpack.HeaderField
 	code                 http2.ErrCode // that cuts an answer off; 0 is INTERNAL_ERROR
 	hung                 bool          // a tunnel whose server's end is there: what the client still says is of no use
 	err                  error         // the client has given the request up, or is gone

@@ -131,6 +131,7 @@ type Config struct {
 
 	HTTP           bool
 	HTTP2          bool          // offer HTTP/2 where HTTP is spoken over TLS
+	HTTP2WebSocket bool          // tell clients of HTTP/2 that they may open WebSockets on streams
 	BackendHTTP2   bool          // speak HTTP/2 to HTTP servers, over TLS by ALPN and otherwise without asking
 	HTTP2Streams   int           // requests that a client of HTTP/2 or HTTP/3 may have under way at once
 	HTTP3          bool          // offer HTTP/3 as well, over UDP beside the TCP listeners with TLS
@@ -242,6 +243,7 @@ func DefaultConfig() Config {
 		Backlog:          500,
 		SocketMode:       -1,
 		HTTP2:            true,
+		HTTP2WebSocket:   true,
 		HTTP2Streams:     100,
 		HTTP3Retry:       32,
 		Reuse:            true,

@@ -60,17 +60,15 @@ func TestBrowser(t *testing.T) {
 		name, page string
 		extended   bool // the WebSocket is a stream of HTTP/2
 		args       []string
-		env        string // GODEBUG
 	}{
-		{"HTTP/2", "h2", true, []string{"-H"}, ""},
-		{"HTTP/1.1", "http/1.1", false, []string{"-H", "--no-http2"}, ""},
-		{"HTTP/2 without WebSockets", "h2", false, []string{"-H"}, "http2xconnect=0"},
+		{"HTTP/2", "h2", true, []string{"-H"}},
+		{"HTTP/1.1", "http/1.1", false, []string{"-H", "--no-http2"}},
+		{"HTTP/2 without WebSockets", "h2", false, []string{"-H", "--no-http2-websocket"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			results := make(chan said, 1)
 			server := httptest.NewServer(pageServer(results))
 			defer server.Close()
-			t.Setenv("GODEBUG", c.env)
 			port := startAudited(t, bin, pki.dir, strings.TrimPrefix(server.URL, "http://"), c.args)
 			log := filepath.Join(t.TempDir(), "net.json")
 			got := browse(t, pki.dir, log, "https://localhost:"+port+"/", results)

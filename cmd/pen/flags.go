@@ -230,6 +230,7 @@ func (o *options) httpFlags() []flag {
 	return []flag{
 		o.toggle("H", "http", "http", groupHTTP, "HTTP mode: check every request, tell servers the client in X-Forwarded-For"),
 		o.toggle("", "no-http2", "no http2", groupHTTP, "do not offer HTTP/2 to clients over TLS"),
+		o.toggle("", "no-http2-websocket", "no http2_websocket", groupHTTP, "have clients open WebSockets by HTTP/1.1 alone"),
 		o.setting("", "http2-streams", "N", "http2_streams", groupHTTP, "requests that a client of HTTP/2 or HTTP/3 may have under way at once [100]"),
 		o.toggle("", "http3", "http3", groupHTTP, "offer HTTP/3 as well, over UDP on the same port"),
 		o.setting("", "http3-retry", "N", "http3_retry", groupHTTP, "handshakes from which on HTTP/3 addresses are validated first, 0 always [32]"),

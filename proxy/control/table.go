@@ -104,6 +104,7 @@ func settings() []*command {
 		toggle("http2", "offer HTTP/2 to clients, in HTTP mode with TLS", func(c *proxy.Config) *bool { return &c.HTTP2 }),
 		toggle("http3", "offer HTTP/3 as well, in HTTP mode with TLS: over UDP on the same address and port", func(c *proxy.Config) *bool { return &c.HTTP3 }),
 		number1("http3_retry", "handshakes under way from which on clients of HTTP/3 have to show first that their address is their own, 0 always", 0, func(c *proxy.Config) *int { return &c.HTTP3Retry }),
+		toggle("http2_websocket", "tell clients of HTTP/2 that they may open WebSockets on streams", func(c *proxy.Config) *bool { return &c.HTTP2WebSocket }),
 		number1("http2_streams", "requests that a client of HTTP/2 or HTTP/3 may have under way at once", 1, func(c *proxy.Config) *int { return &c.HTTP2Streams }),
 		toggle("http_reuse", "use connections to HTTP servers for other clients as well; no http_reuse: each belongs to one client's", func(c *proxy.Config) *bool { return &c.Reuse }),
 		{"idle_timeout", "[SECONDS]", "close a connection on which nothing moves, 0 never; no idle_timeout: the default of the mode", true, (*call).idleTimeout},

@@ -175,6 +175,7 @@ func (w *writer) limits(c *proxy.Config) {
 	}
 	w.time("drain_timeout", c.DrainTimeout)
 	w.on("http2", c.HTTP2)
+	w.on("http2_websocket", c.HTTP2WebSocket)
 	w.on("backend_http2", c.BackendHTTP2)
 	w.on("http3", c.HTTP3)
 	w.number("http3_retry", c.HTTP3Retry)

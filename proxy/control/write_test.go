@@ -100,6 +100,7 @@ func (r random) settings(c *proxy.Config) {
 		c.HSTS = proxy.HSTS{On: true, MaxAge: time.Duration(r.IntN(99)) * time.Second, Subdomains: r.on(), Preload: r.on()}
 		c.RemoveFields = []string{"server", "x-powered-by"}
 	}
+	c.HTTP2WebSocket = r.on()
 	c.HTTP2, c.HTTP2Streams, c.Reuse, c.BackendHTTP2 = r.on(), 1+r.IntN(999), r.on(), r.on()
 	c.HTTP3, c.HTTP3Retry = r.on(), r.IntN(99)
 	c.TrustedField, c.ClientFrom = httpx.TrustedField(r.IntN(3)), proxy.ClientFrom(r.IntN(2))
@@ -109,7 +110,6 @@ func (r random) settings(c *proxy.Config) {
 	}
 	c.BodyPace, c.ResponsePace = proxy.Pace{Rate: r.IntN(9), Grace: r.seconds(1)}, proxy.Pace{Rate: r.IntN(9), Grace: r.seconds(1)}
 	c.RequestTimeout = r.seconds(0)
-	c.HTTP2, c.HTTP2Streams, c.Reuse = r.on(), 1+r.IntN(999), r.on()
 	c.AbortOnError, c.KeepAlive, c.TCPNoDelay = r.on(), r.on(), r.on()
 	c.Blacklist, c.Tracking, c.ConnectTimeout = r.seconds(0), r.seconds(0), r.seconds(1)
 	c.HeadTimeout, c.HandshakeTimeout = r.seconds(0), r.seconds(0)

@@ -22,6 +22,7 @@ type Config struct {
 	HeadTimeout time.Duration // for a whole head, from its first frame on, and for what a connection begins with
 	Idle        time.Duration // without a request
 	Stalled     time.Duration // with something to be written, and a client that takes none of it: nothing else could end its streams then
+	WebSockets  bool          // the client is told that a stream may become one (RFC 8441)
 	// Exchange reads one request from client and answers it. It is called for several streams at once.
 	Exchange func(client *Stream)
 	// Refused is told of a request that does not come to an Exchange because of what it is; nil: nobody is.

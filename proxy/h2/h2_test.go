@@ -51,7 +51,7 @@ func servingUntil(t *testing.T, streams int, exchange func(ctx context.Context, 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		Serve(ctx, conn, Config{Streams: streams, HeadMax: 8 << 10, Idle: time.Minute, Exchange: func(c *Stream) {
+		Serve(ctx, conn, Config{Streams: streams, HeadMax: 8 << 10, Idle: time.Minute, WebSockets: true, Exchange: func(c *Stream) {
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			c.OnGone(cancel)

@@ -114,7 +114,11 @@ func (s *session) takeTrailer(of opening) error {
 
 // takeRequest begins a stream, or refuses it.
 func (s *session) takeRequest(of opening) error {
-	if err := s.block.check(of.ended); err != nil && !s.block.large {
+	err := s.block.check(of.ended)
+	if err == nil && s.block.protocol != "" && !s.WebSockets { // which nobody has offered (RFC 8441 section 4)
+		err = errProtocol
+	}
+	if err != nil && !s.block.large {
 		s.refused(0, 0, err)
 		return http2.StreamError{StreamID: of.id, Code: http2.ErrCodeProtocol}
 	}
@@ -197,9 +201,17 @@ func (s *session) giveBack(n int64) {
 // windowMax is the largest window there may be (RFC 9113 section 6.9.1).
 const windowMax = 1<<31 - 1
 
+// hasty reports whether a client gives back more often than what it was sent accounts for, which may be two frames for each, and late.
+func (s *session) hasty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.givenBack++
+	return s.givenBack > 1000+4*(s.out.sent+s.done)
+}
+
 // takeWindow lets more be sent.
 func (s *session) takeWindow(f *http2.WindowUpdateFrame) error {
-	if s.annoyed(0.5) {
+	if s.hasty() && s.annoyed(0.5) {
 		return errAnnoyed
 	}
 	s.mu.Lock()

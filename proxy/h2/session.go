@@ -42,8 +42,10 @@ type session struct {
 	done     int    // requests that an answer has begun to
 	givenUp  int    // requests that the client, or we because of what it sent, have given up before
 	restedAt time.Time
-	parting  parting
-	over     error // the connection has ended, and why
+
+	givenBack int // WINDOW_UPDATEs
+	parting   parting
+	over      error // the connection has ended, and why
 
 	window      int64 // bytes that the client takes, of all streams together
 	firstWindow int64 // of a stream, at its beginning
@@ -103,11 +105,15 @@ var errPreface = errors.New("the connection does not begin as HTTP/2 does")
 // begin says what we can do and checks that the client speaks HTTP/2.
 func (s *session) begin() error {
 	s.mu.Lock()
-	s.out.frames.WriteSettings( //nolint:errcheck // into memory
-		http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: uint32(s.Streams)},
-		http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: uint32(s.HeadMax)},
-		http2.Setting{ID: http2.SettingInitialWindowSize, Val: streamWindow},
-		http2.Setting{ID: http2.SettingEnableConnectProtocol, Val: 1})
+	settings := []http2.Setting{
+		{ID: http2.SettingMaxConcurrentStreams, Val: uint32(s.Streams)},
+		{ID: http2.SettingMaxHeaderListSize, Val: uint32(s.HeadMax)},
+		{ID: http2.SettingInitialWindowSize, Val: streamWindow},
+	}
+	if s.WebSockets {
+		settings = append(settings, http2.Setting{ID: http2.SettingEnableConnectProtocol, Val: 1})
+	}
+	s.out.frames.WriteSettings(settings...)                           //nolint:errcheck // into memory
 	s.out.frames.WriteWindowUpdate(0, connectionWindow-defaultWindow) //nolint:errcheck // into memory
 	s.mu.Unlock()
 	s.kick()

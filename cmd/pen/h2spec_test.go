@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,8 +28,11 @@ func TestH2Spec(t *testing.T) {
 		t.Skip("it waits for time-outs")
 	}
 	bin := buildPrograms(t)
-	if out, err := buildTool(bin, "github.com/summerwind/h2spec/cmd/h2spec"); err != nil {
-		t.Skipf("h2spec cannot be built: %v\n%s", err, out)
+	err := buildApart(filepath.Join("..", "..", ".ci", "tools.mod"), filepath.Join(bin, "h2spec"), "github.com/summerwind/h2spec/cmd/h2spec")
+	if errors.Is(err, errUnfetched) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
 	}
 	pki := &certificates{dir: t.TempDir()}
 	if pki.make(); pki.err != nil {
@@ -47,11 +51,6 @@ func TestH2Spec(t *testing.T) {
 	} else {
 		checkReport(t, text)
 	}
-}
-
-// buildTool puts a program that .ci/tools.mod names into dir.
-func buildTool(dir, path string) ([]byte, error) {
-	return exec.Command("go", "build", "-modfile="+filepath.Join("..", "..", ".ci", "tools.mod"), "-o", dir, path).CombinedOutput()
 }
 
 // checkReport looks at a report in JUnit's format.

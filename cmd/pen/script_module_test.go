@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,7 +18,10 @@ var modules struct {
 	built map[string]error
 }
 
-// module builds a program and puts it into $WORK: module NAME. A script for which it cannot be built, since modules cannot be fetched, is skipped.
+// errUnfetched is why a program cannot be built where there is no network. Any other reason is a failure.
+var errUnfetched = errors.New("its modules cannot be fetched")
+
+// module builds a program and puts it into $WORK: module NAME. A script whose modules cannot be fetched is skipped.
 func module(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: module NAME")
@@ -32,17 +36,29 @@ func module(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	err, done := modules.built[args[0]]
 	if !done {
-		build := exec.Command("go", "build", "-o", path, ".")
-		build.Dir = filepath.Join("..", "..", "testdata", args[0])
-		if out, failed := build.CombinedOutput(); failed != nil {
-			err = fmt.Errorf("%w\n%s", failed, out)
-		}
+		err = buildApart(filepath.Join("..", "..", "testdata", args[0], "go.mod"), path, ".")
 		modules.built[args[0]] = err
 	}
-	if err != nil {
+	if errors.Is(err, errUnfetched) {
 		worldOf(ts).t.Skip(args[0], "cannot be built:", err)
 	}
+	ts.Check(err)
 	ts.Check(os.Symlink(path, ts.MkAbs(args[0])))
+}
+
+// buildApart builds a program of the module that another go.mod describes. The error is errUnfetched where that cannot even be tried.
+func buildApart(mod, path, pkg string) error {
+	dir, file := filepath.Split(mod)
+	fetch := exec.Command("go", "mod", "download", "-modfile="+file)
+	build := exec.Command("go", "build", "-modfile="+file, "-o", path, pkg)
+	fetch.Dir, build.Dir = dir, dir
+	if out, err := fetch.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %v\n%s", errUnfetched, err, out)
+	}
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v\n%s", err, out)
+	}
+	return nil
 }
 
 // npm installs a package of node's into $WORK: npm PACKAGE. A script for which it cannot be fetched is skipped.

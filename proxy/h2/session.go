@@ -32,18 +32,17 @@ type session struct {
 	temper   temper
 	answered int // of what follows, as it was when temper was last told
 
-	mu       sync.Mutex // guards all that follows, and what streams say is guarded by it
-	out      outlet
-	open     map[uint32]*Stream
-	last     uint32 // the highest stream that was opened
-	taken    uint32 // the highest whose fields have all come, so that it was begun, or refused
-	cut      recent // those that we have ended, of which more may come
-	running  int    // Exchanges
-	done     int    // requests that an answer has begun to
-	givenUp  int    // requests that the client, or we because of what it sent, have given up before
-	restedAt time.Time
-
-	givenBack int // WINDOW_UPDATEs
+	mu        sync.Mutex // guards all that follows, and what streams say is guarded by it
+	out       outlet
+	open      map[uint32]*Stream
+	last      uint32 // the highest stream that was opened
+	taken     uint32 // the highest whose fields have all come, so that it was begun, or refused
+	cut       recent // those that we have ended, of which more may come
+	running   int    // Exchanges
+	done      int    // requests that an answer has begun to
+	givenUp   int    // requests that the client, or we because of what it sent, have given up before
+	givenBack int    // WINDOW_UPDATEs
+	restedAt  time.Time
 	parting   parting
 	over      error // the connection has ended, and why
 

@@ -124,6 +124,7 @@ type server struct {
 	name     string
 	ln       net.Listener
 	accepted atomic.Int64
+	ended    atomic.Int64 // of those: closed by the server too
 }
 
 func newServer(t testing.TB, name string) *server {
@@ -135,8 +136,10 @@ func newServer(t testing.TB, name string) *server {
 	s := &server{name: name, ln: ln}
 	serve(t, ln, func(c net.Conn) {
 		s.accepted.Add(1)
-		fmt.Fprintln(c, name) //nolint:errcheck // the proxy may be gone
-		io.Copy(c, c)         //nolint:errcheck // as above
+		fmt.Fprintln(c, name)              //nolint:errcheck // the proxy may be gone
+		io.Copy(c, struct{ io.Reader }{c}) //nolint:errcheck // as above; by no pipe, whose descriptors would be closed some time later
+		c.Close()
+		s.ended.Add(1)
 	})
 	return s
 }

@@ -143,10 +143,13 @@ func TestWhenceRealIP(t *testing.T) {
 
 // FuzzForwarded: whatever a client sends in Forwarded, what a proxy appends behind it is found or the request is refused, and what we write is read again.
 func FuzzForwarded(f *testing.F) {
-	for _, s := range []string{"", "for=192.0.2.1", `for="[2001:db8::1]:80";proto=https;host="a:1"`, `for="x\"`, "a=b;;c=d,,for=_x", `for="`, "for=\t,"} {
+	for _, s := range []string{"", "for=192.0.2.1", `for="[2001:db8::1]:80";proto=https;host="a:1"`, `for="x\"`, "a=b;;c=d,,for=_x", `for="`, "for=\t,", "\t\t\r\ns:"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
+		if strings.ContainsAny(value, "\r\n") {
+			return // what follows, the proxy's word too, would stand in another field
+		}
 		head := []byte("GET / HTTP/1.1\r\nHost: a\r\nForwarded: " + value + ", for=192.0.2.7\r\n\r\n")
 		var r Request
 		if n, err := r.Parse(head, 1<<16); n != len(head) || err != nil {

@@ -115,7 +115,7 @@ func TestConnectTimeout(t *testing.T) {
 	a := newServer(t, "a")
 	p, _ := start(t, func(c *Config) {
 		c.Servers = []backend.Spec{a.spec(t, ""), spec(t, blackhole(t))}
-		c.ConnectTimeout = 50 * time.Millisecond
+		c.ConnectTimeout = 250 * time.Millisecond
 	})
 	if got := greeted(t, p); got != "a" {
 		t.Errorf("the client came to %s", got)

@@ -328,7 +328,7 @@ func (d deaf) ReadFrom(p []byte) (int, net.Addr, error) {
 
 // TestHTTP3HandshakesThatStop give their places back.
 func TestHTTP3HandshakesThatStop(t *testing.T) {
-	p, log := startQUIC(t, func(c *Config) { c.HandshakeTimeout = 400 * time.Millisecond; c.HTTP3Retry = 3 })
+	p, log := startQUIC(t, func(c *Config) { c.HandshakeTimeout = time.Second; c.HTTP3Retry = 3 })
 	before := failuresOf(p, tls.ReasonTimeout)
 	for range 6 {
 		socket, err := net.ListenPacket("udp4", "127.0.0.1:0")

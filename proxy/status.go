@@ -72,12 +72,13 @@ func (d *Draft) Counters() []tls.Counter {
 	return all
 }
 
-// ExplainList says what an access list decides about a client, and why.
-func (d *Draft) ExplainList(list int, who *acl.Client) string {
-	if s := d.proxy.now.Load(); s != nil {
-		return s.lists[list].Explain(who)
+// ExplainList says what the access list in force decides about a client, and why. running: there is one, as soon as the proxy listens.
+func (d *Draft) ExplainList(list int, who *acl.Client) (why string, running bool) {
+	s := d.proxy.now.Load()
+	if s == nil {
+		return "", false
 	}
-	return ""
+	return s.lists[list].Explain(who), true
 }
 
 // ListHits counts the verdicts of an access list by entry; the last is the default's.

@@ -106,7 +106,7 @@ func askByDatagram(c net.Conn, source, text string) string {
 		return err.Error()
 	}
 	buf := make([]byte, datagramMax)
-	c.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) //nolint:errcheck // a closed socket fails the read
+	c.SetReadDeadline(time.Now().Add(1500 * time.Millisecond)) //nolint:errcheck // a closed socket fails the read
 	n, err := c.Read(buf)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded), err != nil && isRefused(err):

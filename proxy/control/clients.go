@@ -16,7 +16,7 @@ import (
 func clientSettings() []*command {
 	return []*command{
 		{"denied", "[acl|country|rate|ja4|certificate ACTION]", "what denied clients get, by reason: default, close, reset, tarpit, abuse, 403, 429", false, (*call).denied},
-		{"geo_fields", "country|continent|asn…", "tell HTTP servers where clients are: X-Geo-Country and its like; no geo_fields: nothing", true, (*call).geoFields},
+		{"geo_fields", "[country|continent|asn…]", "tell HTTP servers where clients are: X-Geo-Country and its like; no geo_fields: nothing", true, (*call).geoFields},
 		toggle("geoip_builtin", "ask the built-in database of countries after those of geoip", func(c *proxy.Config) *bool { return &c.GeoBuiltin }),
 		number1("handshake_max", "TLS handshakes at once, 0 any number", 0, func(c *proxy.Config) *int { return &c.Limits.Handshakes }),
 		rate("handshake_rate", "full TLS handshakes a second, 0 any number; resumed ones cost a quarter", func(c *proxy.Config) *float64 { return &c.Limits.HandshakesPerSecond }),
@@ -206,7 +206,11 @@ func (c *call) testList(n int, words []string) error {
 			return fmt.Errorf("acl test: %v; expected %s", err, usage)
 		}
 	}
-	c.printf("%s", c.ExplainList(n, &who))
+	why, running := c.ExplainList(n, &who)
+	if !running {
+		return errors.New("acl test: no list is in force yet; ask a pen that runs, by penctl")
+	}
+	c.printf("%s", why)
 	return nil
 }
 

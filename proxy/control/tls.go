@@ -18,7 +18,7 @@ import (
 func tlsSettings() []*command {
 	return []*command{
 		names("acme", "NAME…", "obtain certificates for these names (ACME), and agree to the authority's terms", func(c *proxy.Config) *[]string { return &c.ACME.Names }),
-		text("acme_ca", "URL|staging", "the authority's directory; Let's Encrypt if none", func(c *proxy.Config) *string { return &c.ACME.CA }),
+		text("acme_ca", "URL|letsencrypt|staging", "the authority's directory; Let's Encrypt if none", func(c *proxy.Config) *string { return &c.ACME.CA }),
 		text("acme_ca_roots", "FILE", "CAs for the authority's own server", func(c *proxy.Config) *string { return &c.ACME.CARoots }),
 		names("acme_challenges", "http-01|tls-alpn-01…", "kinds of validation, the preferred one first", func(c *proxy.Config) *[]string { return &c.ACME.Challenges }),
 		{"acme_eab", "ID FILE", "bind the account to one that the authority knows; FILE holds its key", true, (*call).acmeEAB},
@@ -40,8 +40,8 @@ func tlsSettings() []*command {
 		text("ca_file", "FILE", "CAs for client certificates, or the word system", func(c *proxy.Config) *string { return &c.Certificates.CAFile }),
 		{"cert", "FILE [KEY] | list", "add a certificate; cert list: those that clients are shown; no cert [FILE]: none, or all but FILE", true, (*call).cert},
 		choice("client_auth", "whether clients are asked for certificates; required is -R", []string{"off", "optional", "required"}, func(c *proxy.Config) *string { return &c.TLS.ClientAuth }),
-		{"client_deny", "serial HEX | spki SHA256", "refuse a client certificate at once, and end its connections; no client_deny [serial HEX | spki SHA256]: allow it", true, (*call).clientDeny},
-		{"client_fields", "rfc9440|x-ssl…", "how HTTP servers are told of client certificates; no client_fields: not at all", true, (*call).clientFields},
+		{"client_deny", "[serial HEX | spki SHA256]", "refuse a client certificate at once, and end its connections; no client_deny [serial HEX | spki SHA256]: allow it", true, (*call).clientDeny},
+		{"client_fields", "rfc9440|x-ssl|both…", "how HTTP servers are told of client certificates; no client_fields: not at all", true, (*call).clientFields},
 		names("crl", "FILE…", "revocation lists for client certificates", func(c *proxy.Config) *[]string { return &c.Certificates.CRLs }),
 		{"crl_check", "[off|soft|hard]", "what a missing or outdated revocation list means: nothing is checked, the client passes, the client is refused", false, (*call).crlCheck},
 		toggle("crl_fetch", "fetch the revocation lists that client certificates name", func(c *proxy.Config) *bool { return &c.CRL.Fetch }),
@@ -206,8 +206,10 @@ func (c *call) clientFields() error {
 			wanted.Standard = true
 		case "x-ssl":
 			wanted.Classic = true
+		case "both":
+			wanted = proxy.Identity{Standard: true, Classic: true}
 		default:
-			return unknownWord("client_fields", word, []string{"rfc9440", "x-ssl"})
+			return unknownWord("client_fields", word, []string{"rfc9440", "x-ssl", "both"})
 		}
 	}
 	c.Identity = wanted

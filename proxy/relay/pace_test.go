@@ -47,13 +47,13 @@ func TestPace(t *testing.T) {
 func TestSlowUpload(t *testing.T) {
 	for _, kind := range []string{"tcp", "tls"} {
 		f := newFront(t, kind)
-		f.config.Upload = Pace{Rate: 1000, Grace: 200 * time.Millisecond}
+		f.config.Upload = Pace{Rate: 1000, Grace: 2 * brief}
 		f.serve()
 		write(t, f.client, post(5000))
 		server := f.server()
 		head(t, server)
 		for range 4 { // 1000 bytes make up for a second
-			time.Sleep(70 * time.Millisecond)
+			time.Sleep(brief / 2)
 			write(t, f.client, strings.Repeat("x", 1000))
 			expect(t, server, strings.Repeat("x", 1000))
 		}
@@ -96,7 +96,7 @@ func TestSlowDownload(t *testing.T) {
 // TestRequestTimeout: it is for the whole of an exchange, however lively that is.
 func TestRequestTimeout(t *testing.T) {
 	f := newFront(t, "tcp")
-	f.config.Request = 300 * time.Millisecond
+	f.config.Request = 2 * brief
 	f.serve()
 	write(t, f.client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	server := f.server()
@@ -113,7 +113,7 @@ func TestRequestTimeout(t *testing.T) {
 		}
 	}
 	f = newFront(t, "tcp")
-	f.config.Request = 50 * time.Millisecond
+	f.config.Request = brief
 	f.serve()
 	write(t, f.client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	head(t, f.server())

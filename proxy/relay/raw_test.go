@@ -162,16 +162,16 @@ func reset(c net.Conn) {
 }
 
 func TestRawIdle(t *testing.T) {
-	const idle = 100 * time.Millisecond
+	const idle = 2 * brief
 	for _, k := range kinds {
 		t.Run(k[0]+"-"+k[1], func(t *testing.T) {
 			t.Parallel() // they do little but wait
 			f := newRaw(t, k[0], k[1], idle)
 			// While one side speaks, the other may be silent for longer.
-			tick := time.NewTicker(idle / 8)
+			tick := time.NewTicker(idle / 16)
 			defer tick.Stop()
 			var last time.Time
-			for range 16 {
+			for range 24 {
 				<-tick.C
 				last = time.Now()
 				write(t, f.client, "x")
@@ -189,7 +189,7 @@ func TestRawIdle(t *testing.T) {
 
 // TestRawSlowIsNotIdle has a transfer become slow once it moves within the kernel, where nobody sees a byte pass.
 func TestRawSlowIsNotIdle(t *testing.T) {
-	const idle = 100 * time.Millisecond
+	const idle = 2 * brief
 	f := newRaw(t, "tcp", "tcp", idle)
 	const bulk = 4 << 20
 	go func() {
@@ -200,7 +200,7 @@ func TestRawSlowIsNotIdle(t *testing.T) {
 	if _, err := io.CopyN(io.Discard, f.client, bulk); err != nil {
 		t.Fatal(err)
 	}
-	tick := time.NewTicker(idle / 8)
+	tick := time.NewTicker(idle / 16)
 	defer tick.Stop()
 	for range 32 {
 		<-tick.C

@@ -147,7 +147,7 @@ func TestAnAnswerThatGoesOnKeepsTheUpload(t *testing.T) {
 // TestTheUploadIsInAHurryBehindItsAnswer: an answer that is whole does not keep a request that is not.
 func TestTheUploadIsInAHurryBehindItsAnswer(t *testing.T) {
 	f := newFront(t, "tcp")
-	f.config.Idle = 300 * time.Millisecond
+	f.config.Idle = 2 * brief
 	f.serve()
 	write(t, f.client, post(10)+"abc")
 	server := f.server()
@@ -206,12 +206,12 @@ func TestFailedUploadLeavesNoBody(t *testing.T) {
 	f.stream.Close()
 }
 
-// brief is a time that a test can wait for.
-const brief = 100 * time.Millisecond
+// brief is a time that a test can wait for, and within which a busy machine does what a test asks of it.
+const brief = 250 * time.Millisecond
 
 func TestLongUploadIsNotSilence(t *testing.T) {
 	f := newFront(t, "tcp")
-	f.config.Idle = brief
+	f.config.Idle = 2 * brief
 	f.serve()
 	tick := time.NewTicker(brief / 8)
 	defer tick.Stop()
@@ -233,7 +233,7 @@ func TestLongUploadIsNotSilence(t *testing.T) {
 // TestLongUploadAfterHead: nor is it silence within a response that has begun.
 func TestLongUploadAfterHead(t *testing.T) {
 	f := newFront(t, "tcp")
-	f.config.Idle = brief
+	f.config.Idle = 2 * brief
 	f.serve()
 	tick := time.NewTicker(brief / 8)
 	defer tick.Stop()
@@ -349,10 +349,10 @@ func TestSilence(t *testing.T) {
 // TestSlowConnect: what it took to find a server is no silence of that server's.
 func TestSlowConnect(t *testing.T) {
 	f := newFront(t, "tcp")
-	f.config.Idle = brief / 2
+	f.config.Idle = brief
 	connect := f.config.Connect
 	f.config.Connect = func(anew bool) (*Stream, error) {
-		<-time.After(brief)
+		<-time.After(2 * brief)
 		return connect(anew)
 	}
 	f.serve()

@@ -66,6 +66,7 @@ func FuzzOpen(f *testing.F) {
 	all := originals(f)
 	f.Add(uint8(0), uint16(0), []byte{0xff, 0xff}, uint16(0))
 	f.Add(uint8(0), uint16(1500), []byte{0xe0, 0x20, 0x00}, uint16(3))
+	f.Add(uint8('\n'), uint16(1332), []byte("ſ"), uint16(0)) // a country of two bytes that is one in upper case
 	for i, original := range all {
 		f.Add(uint8(i), uint16(len(original)-60), []byte{0x09}, uint16(0))
 		f.Add(uint8(i), uint16(5), []byte{0}, uint16(0))

@@ -156,10 +156,10 @@ func (n *number) UnmarshalMaxMindDBCursor(c mmdbdata.Cursor) (mmdbdata.Cursor, e
 // countryCode returns a code of two characters in upper case, "" for what is
 // none. ZZ, which databases made from CLDR's names have, says "unknown" too.
 func countryCode(s string) string {
+	s = strings.ToUpper(s) // first: of two bytes there may be one left, as of the old long s
 	if len(s) != 2 {
 		return ""
 	}
-	s = strings.ToUpper(s)
 	letter := func(c byte) bool { return 'A' <= c && c <= 'Z' }
 	if !letter(s[0]) || !letter(s[1]) && (s[1] < '0' || s[1] > '9') || s == "ZZ" {
 		return ""

@@ -307,8 +307,7 @@ func (c *connection) connect(anew bool) (*relay.Stream, error) {
 			c.p.log.Error("cannot connect to any server", "why", err)
 			return nil, errNotConnected
 		}
-		srv.Shun(time.Now().Add(snap.Blacklist))
-		c.p.log.Warn("server blacklisted", "server", srv.Address, "port", srv.Port, "for", snap.Blacklist, "why", err)
+		c.p.shun(srv, snap, err)
 		failed = errNotConnected
 	}
 	if failed != nil {

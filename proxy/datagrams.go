@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -86,19 +87,20 @@ func (s *snapshot) flowConfig(l *listener) udp.Config {
 		}
 	}
 	if s.Log != "" || s.Debug >= dumpLevel {
-		c.Tap = func(client netip.AddrPort, srv *backend.Server, up bool, data []byte) {
-			p.tap(s, client, srv, up, data)
+		c.Tap = func(client netip.AddrPort, srv *backend.Server, at netip.AddrPort, up bool, data []byte) {
+			server := srv.Address
+			if at.IsValid() {
+				server = at.Addr().String()
+			}
+			p.tap(s, client, server, up, data)
 		}
 	}
 	return c
 }
 
 // tap records and dumps a datagram.
-func (p *Proxy) tap(s *snapshot, client netip.AddrPort, srv *backend.Server, up bool, data []byte) {
-	who, server := ShowAddr(client.Addr()), srv.Address
-	if len(srv.Addrs) > 0 {
-		server = srv.Addrs[0].Addr().String()
-	}
+func (p *Proxy) tap(s *snapshot, client netip.AddrPort, server string, up bool, data []byte) {
+	who := ShowAddr(client.Addr())
 	if l := p.traffic.Load(); l != nil && up {
 		l.Record(time.Now(), who, server, data)
 	}
@@ -115,13 +117,10 @@ func (p *Proxy) tap(s *snapshot, client netip.AddrPort, srv *backend.Server, up 
 // datagrams decides about flows: it is what connection is for TCP.
 type datagrams struct{ p *Proxy }
 
-// Choose finds a server for a flow by the same rules as for a connection.
+// Choose finds a server for a flow by the same rules as for a connection. One that has left a server counts no second time.
 func (d datagrams) Choose(o *udp.Origin) (udp.Route, bool) {
 	snap, now, client := d.p.now.Load(), time.Now(), o.Client
-	ticket, verdict := d.p.limits.Enter(client.Addr(), now)
-	ticket.Leave() // of flows only the rate is limited: how many there are is conn_max's matter
-	if verdict.Reason == limit.TooFast {
-		d.p.refused(snap, client.Addr(), deniedByLimit(verdict), CloseIt)
+	if o.Known == nil && !d.enter(snap, client.Addr(), now) {
 		return udp.Route{}, false
 	}
 	denied, why, heard := d.deny(snap, client.Addr())
@@ -132,20 +131,54 @@ func (d datagrams) Choose(o *udp.Origin) (udp.Route, bool) {
 		d.p.log.Error("a client of datagrams cannot be introduced", "client", ShowAddr(client.Addr()), "why", err)
 		return udp.Route{}, false
 	}
-	known := d.p.clients.Visit(client.Addr(), now, snap.Tracking)
-	last := known.Last()
+	if o.Known == nil {
+		o.Known = d.p.clients.Visit(client.Addr(), now, snap.Tracking)
+	}
+	last := o.Known.Last()
 	lists := &asker{snap, snap, acl.Client{Addr: client.Addr()}}
 	request := backend.Request{Client: client.Addr(), Port: client.Port(), Last: last, Lists: lists, Denied: denied, Now: now}
+	var full *backend.Server
 	for srv := range snap.set.Candidates(request) {
-		if srv.Acquire(srv.Index == last && last >= 0) {
+		switch {
+		case slices.Contains(o.Left, srv.State):
+		case srv.Acquire(srv.Index == last && last >= 0):
 			if !snap.Forgetful {
-				known.SetLast(srv.Index)
+				o.Known.SetLast(srv.Index)
 			}
-			return udp.Route{Server: srv, Client: known}, true
+			return udp.Route{Server: srv, Client: o.Known}, true
+		case full == nil:
+			full = srv
 		}
 	}
 	d.p.log.Info("client turned away", "client", ShowAddr(client.Addr()), "why", "no server available")
-	return udp.Route{}, false
+	return udp.Route{Server: full}, false
+}
+
+// enter counts a new flow of a client, and reports whether it is one too many.
+func (d datagrams) enter(s *snapshot, client netip.Addr, now time.Time) bool {
+	ticket, verdict := d.p.limits.Enter(client, now)
+	ticket.Leave() // of flows only the rate is limited: how many there are is conn_max's matter
+	if verdict.Reason != limit.TooFast {
+		return true
+	}
+	d.p.refused(s, client, deniedByLimit(verdict), CloseIt)
+	return false
+}
+
+// Serves reports whether a server is still one, at that address.
+func (d datagrams) Serves(srv *backend.Server, at netip.AddrPort) bool {
+	set := d.p.now.Load().set
+	now := set.Emergency
+	switch {
+	case srv.Index >= 0 && srv.Index < len(set.Servers):
+		now = set.Servers[srv.Index]
+	case set.Abuse != nil && set.Abuse.State == srv.State:
+		now = set.Abuse
+	}
+	if now == nil || now.State != srv.State || now.Port == 0 {
+		return false
+	}
+	return now.Address == srv.Address && now.IsUnix() || slices.Contains(now.Addrs, at)
 }
 
 // deny asks client_acl about a client. One that is denied, for which there is a word, meets the abuse server or is not heard: nothing else can be
@@ -169,14 +202,10 @@ func (d datagrams) deny(s *snapshot, client netip.Addr) (denied bool, word strin
 func (d datagrams) Failed(srv *backend.Server, why error) {
 	srv.Release()
 	snap, now := d.p.now.Load(), time.Now()
-	others := 0
-	for _, s := range snap.set.Servers {
-		if s.State != srv.State && s.Port != 0 && !s.Shunned(now) {
-			others++
+	if snap.Blacklist == 0 || !hasOther(snap.set, srv, now) {
+		if unsaid, ok := d.p.lastServers.say(srv.State, now); ok {
+			d.p.log.Warn("server failed", "server", srv.Address, "port", srv.Port, "why", why, "unsaid", unsaid)
 		}
-	}
-	if others == 0 {
-		d.p.log.Warn("server failed", "server", srv.Address, "port", srv.Port, "why", why)
 		return
 	}
 	srv.Shun(now.Add(snap.Blacklist))
@@ -185,3 +214,11 @@ func (d datagrams) Failed(srv *backend.Server, why error) {
 
 // Ended gives a server's place back.
 func (d datagrams) Ended(srv *backend.Server) { srv.Release() }
+
+// hasOther reports whether there is a server that could take another's place.
+func hasOther(set *backend.Set, srv *backend.Server, now time.Time) bool {
+	there := func(s *backend.Server) bool {
+		return s != nil && s.State != srv.State && s.Port != 0 && !s.Shunned(now)
+	}
+	return slices.ContainsFunc(set.Servers, there) || there(set.Emergency)
+}

@@ -99,9 +99,23 @@ func (from dialFrom) control(network, _ string, raw syscall.RawConn) error {
 	return failed
 }
 
+// shun blacklists a server that could not be connected to. One towards which we have no address, as where there is no IPv6, or no port that is
+// free, is passed over: nothing is known of it.
+func (p *Proxy) shun(srv *backend.Server, s *snapshot, why error) {
+	now := time.Now()
+	if !errors.Is(why, syscall.EADDRNOTAVAIL) {
+		srv.Shun(now.Add(s.Blacklist))
+		p.log.Warn("server blacklisted", "server", srv.Address, "port", srv.Port, "for", s.Blacklist, "why", why)
+		return
+	}
+	if unsaid, ok := p.unreached.say(srv.State, now); ok {
+		p.log.Warn("server passed over", "server", srv.Address, "port", srv.Port, "why", why, "unsaid", unsaid)
+	}
+}
+
 // ourFault reports whether a connect failed for a reason that says nothing about the server.
 func ourFault(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EPERM, context.Canceled} {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM, context.Canceled} {
 		if errors.Is(err, e) {
 			return true
 		}

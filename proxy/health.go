@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"edgepen/httpx"
@@ -196,7 +197,7 @@ func explainCheck(err error, c health.Config) error {
 	switch {
 	case err == nil:
 		return nil
-	case ourFault(err):
+	case ourFault(err), errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%w: %.500s", health.ErrUnasked, err.Error())
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("timed out after %v", c.Timeout)

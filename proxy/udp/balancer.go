@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"net"
 	"net/netip"
 	"syscall"
 	"time"
@@ -13,64 +12,17 @@ import (
 )
 
 const (
-	// triesMax is how many servers one datagram is tried on. Failed servers are
-	// blacklisted and so not chosen again; the limit is for a policy that does
-	// choose them again, where a refusal would otherwise cause the next.
+	// triesMax is how many addresses of servers one datagram is tried on.
 	triesMax = 64
-	// heldMax is how many bytes of first datagrams are kept in all.
-	heldMax = 1 << 20
+	// silence is how long a server may take to answer the first of Config.Unanswered
+	// datagrams: many may come at once.
+	silence = time.Second
 	// datagramMax is the longest datagram that is passed on: more than UDP can
 	// carry, and longer ones on Unix sockets are dropped.
 	datagramMax = 1 << 16
 )
 
-var (
-	errSilent     = errors.New("no answer to the datagrams sent to it")
-	errUnresolved = errors.New("its name is not resolved")
-)
-
-// flow is the traffic of one client address and port.
-type flow struct {
-	key    string // of the table, see identify
-	sender string // the address that datagrams come from and answers go to, as the engine sees it
-	origin Origin // the same for the policy
-	route  Route
-	health *health
-	epoch  int    // health.failures when the flow came to the server
-	addr   int    // which of the server's addresses up is connected to
-	up     socket // towards the server; nil once the flow has ended
-	sent   bool   // something was sent through up
-	held   []byte // the first datagram sent through up, while its fate is unknown
-	tries  int    // servers that failed since the client's last datagram
-	used   time.Duration
-
-	newer, older *flow // owned by the table
-
-	peer    net.Addr // the goroutines' engine: where answers go
-	control []byte   // the event loop: the control message to answer with
-	first   int      // the event loop: the datagrams of this round
-	last    int
-}
-
-// health is what is known of a server from the datagrams of all its flows.
-type health struct {
-	failures   int
-	unanswered int
-}
-
-// socket is a flow's connection to its server.
-type socket interface {
-	// send sends datagrams in order, each behind the flow's head. If not all could be sent, the error says
-	// why the first of the rest could not.
-	send(datagrams [][]byte) (sent int, err error)
-	close()
-}
-
-// endpoint is one address of a server.
-type endpoint struct {
-	addr netip.AddrPort
-	path string // of a Unix socket; empty for none
-}
+var errSilent = errors.New("no answer to the datagrams sent to it")
 
 // balancer is the flows of a listener and what becomes of them. It has one owner
 // at a time.
@@ -87,11 +39,12 @@ type balancer struct {
 	now      time.Duration // since start; as of this round
 	armed    bool          // a deadline is set
 	held     int           // bytes in all flows' held
+	keeping  queue         // the flows that hold a datagram, in the order in which it was sent
 	troubled time.Duration // when Trouble may be called again
 }
 
 func newBalancer(s *Server, p Policy) *balancer {
-	return &balancer{server: s, policy: p, cfg: s.cfg.Load(), table: newTable(),
+	return &balancer{server: s, policy: p, cfg: s.cfg.Load(), table: newTable(), keeping: queue{links: ofHolding},
 		health: make(map[*backend.State]*health), start: time.Now()}
 }
 
@@ -102,17 +55,20 @@ func (b *balancer) tick() { b.now = time.Since(b.start) }
 func (b *balancer) tend() {
 	for {
 		b.tick()
-		b.cfg = b.server.cfg.Load()
+		if c := b.server.cfg.Load(); c != b.cfg {
+			b.cfg = c
+			b.unsettle()
+		}
 		b.endAsked()
 		for b.table.len() > max(b.cfg.FlowsMax, 1) {
-			b.end(b.table.oldest())
+			b.end(b.table.order.oldest)
 		}
 		idle := b.cfg.Idle
-		for f := b.table.oldest(); f != nil && idle > 0 && b.now-f.used >= idle; f = b.table.oldest() {
+		for f := b.table.order.oldest; f != nil && idle > 0 && b.now-f.used >= idle; f = b.table.order.oldest {
 			b.end(f)
 		}
 		next := time.Time{}
-		f := b.table.oldest()
+		f := b.table.order.oldest
 		b.armed = f != nil && idle > 0
 		if b.armed {
 			next = b.start.Add(f.used + idle)
@@ -121,6 +77,16 @@ func (b *balancer) tend() {
 		// Reconfigure sets a deadline too, which the one just set may have undone.
 		if b.cfg == b.server.cfg.Load() && b.server.ending.Load() == nil {
 			return
+		}
+	}
+}
+
+// unsettle has the flows of servers that are not there any more, or not at that address, move with the next datagram; an answer
+// may still come before.
+func (b *balancer) unsettle() {
+	for _, f := range b.table.flows {
+		if !b.policy.Serves(f.route.Server, f.to()) {
+			f.epoch = moves
 		}
 	}
 }
@@ -169,11 +135,11 @@ func (b *balancer) admit(key, sender []byte, o Origin) *flow {
 	f := &flow{key: string(key), origin: o, used: b.now, first: -1}
 	f.sender = f.key[:len(sender)]
 	f.origin.Said = bytes.Clone(o.Said)
-	if !b.place(f, nil) {
+	if !b.place(f) {
 		return nil
 	}
 	for b.table.len() >= max(b.cfg.FlowsMax, 1) {
-		b.end(b.table.oldest())
+		b.end(b.table.order.oldest)
 	}
 	b.table.add(f)
 	b.server.flows.Store(int64(b.table.len()))
@@ -182,9 +148,8 @@ func (b *balancer) admit(key, sender []byte, o Origin) *flow {
 
 // up passes datagrams from the client to the server.
 func (b *balancer) up(f *flow, datagrams [][]byte) {
-	b.table.touch(f)
-	f.used = b.now
-	f.tries = 0
+	b.touch(f)
+	f.tries, f.origin.Left = 0, f.origin.Left[:0]
 	if !b.settle(f) {
 		return
 	}
@@ -193,53 +158,57 @@ func (b *balancer) up(f *flow, datagrams [][]byte) {
 
 // settle moves a flow whose server failed meanwhile, and reports whether it has a server.
 func (b *balancer) settle(f *flow) bool {
-	limit := b.cfg.Unanswered
 	switch {
 	case f.epoch != f.health.failures:
-		held := b.release(f)
+		held := b.atHand(f)
 		b.disconnect(f)
-		b.policy.Ended(f.route.Server)
-		if !b.place(f, nil) { // perhaps the same server, which is back
+		b.leave(f)
+		if !b.place(f) { // perhaps the same server, which is back
 			b.forget(f)
 			return false
 		}
 		b.again(f, held)
-	case limit > 0 && f.health.unanswered >= limit:
+	case b.isSilent(f.health):
 		b.refused(f, errSilent)
 	}
 	return f.up != nil
+}
+
+// isSilent reports whether a server leaves everything without an answer, and has had the time to give one.
+func (b *balancer) isSilent(h *health) bool {
+	limit := b.cfg.Unanswered
+	return limit > 0 && h.unanswered >= limit && b.now-h.since >= silence
 }
 
 // send sends datagrams to the flow's server, or to the next one where that one
 // refuses them. What cannot be sent for another reason, such as its length, is dropped.
 func (b *balancer) send(f *flow, datagrams [][]byte) {
 	for len(datagrams) > 0 && f.up != nil {
-		n, err := f.up.send(datagrams)
-		b.wentUp(f, datagrams[:n])
+		batch := datagrams
+		if !f.sent {
+			batch = datagrams[:1] // if nobody is there, this one alone may be the price of knowing
+		}
+		n, err := f.up.send(batch)
+		b.wentUp(f, batch[:n])
 		datagrams = datagrams[n:]
 		switch {
 		case err == nil:
-			return
 		case serverFault(err):
 			b.refused(f, err)
 		default:
 			datagrams = datagrams[1:]
+			if !errors.Is(err, syscall.EMSGSIZE) { // which is the client's doing
+				b.trouble(err)
+			}
 		}
 	}
 }
 
 // refused moves a flow that its server does not want, with the datagram that the server did not get.
 func (b *balancer) refused(f *flow, why error) {
-	held := b.release(f)
+	held := b.atHand(f)
 	if b.failover(f, why) {
 		b.again(f, held)
-	}
-}
-
-// again sends what was kept for an earlier server, nil for nothing.
-func (b *balancer) again(f *flow, held []byte) {
-	if held != nil {
-		b.send(f, [][]byte{held})
 	}
 }
 
@@ -272,39 +241,50 @@ func (b *balancer) failover(f *flow, why error) bool {
 		return true
 	}
 	b.fail(f, why)
-	if f.tries < triesMax && b.place(f, f.route.Server) {
+	if f.tries < triesMax && b.place(f) {
 		return true
 	}
 	b.forget(f)
 	return false
 }
 
-// place gives the flow a server and connects to it; leaving is the server that it comes from, if any.
-func (b *balancer) place(f *flow, leaving *backend.Server) bool {
+// place gives the flow a server and connects to it.
+func (b *balancer) place(f *flow) bool {
 	for ; f.tries < triesMax; f.tries++ {
-		route, ok := b.policy.Choose(&f.origin)
-		if !ok {
-			return false
-		}
-		f.route, f.health = route, b.healthOf(route.Server)
-		f.epoch = f.health.failures
-		if leaving != nil && leaving.State == route.Server.State {
-			b.policy.Ended(route.Server)
+		if !b.choose(f) {
 			return false
 		}
 		err := b.connect(f, 0)
 		if err == nil {
 			return true
 		}
-		if !serverFault(err) {
-			b.policy.Ended(route.Server)
+		if ourFault(err) {
+			b.leave(f)
 			b.trouble(err)
 			return false
 		}
 		b.fail(f, err)
-		leaving = route.Server
 	}
 	return false
+}
+
+// choose finds a server. Where all are full, the flow of one that has been without a datagram for longest makes room, as one of all
+// flows does where there are too many: flows need not end by themselves, and nobody who is new would ever get in.
+func (b *balancer) choose(f *flow) bool {
+	route, ok := b.policy.Choose(&f.origin)
+	if !ok && route.Server != nil {
+		if idlest := b.healthOf(route.Server).flows.oldest; idlest != nil {
+			b.end(idlest)
+			route, ok = b.policy.Choose(&f.origin)
+		}
+	}
+	if !ok {
+		return false
+	}
+	f.route, f.health = route, b.healthOf(route.Server)
+	f.epoch = f.health.failures
+	f.health.flows.add(f)
+	return true
 }
 
 // connect connects the flow to its server, at the first address from number from on that allows it.
@@ -318,7 +298,7 @@ func (b *balancer) connect(f *flow, from int) error {
 	}
 	err := errUnresolved
 	for i := from; i < len(srv.Addrs); i++ {
-		if err = b.open(f, i, endpoint{addr: srv.Addrs[i]}); err == nil || !serverFault(err) {
+		if err = b.open(f, i, endpoint{addr: srv.Addrs[i]}); err == nil || ourFault(err) {
 			return err
 		}
 	}
@@ -329,7 +309,7 @@ func (b *balancer) open(f *flow, number int, to endpoint) error {
 	up, err := b.dial(f, to)
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		// The limit on descriptors came before the limit on flows.
-		if oldest := b.table.oldest(); oldest != nil && oldest != f {
+		if oldest := b.table.order.oldest; oldest != nil && oldest != f {
 			b.trouble(err)
 			b.end(oldest)
 			up, err = b.dial(f, to)
@@ -345,7 +325,7 @@ func (b *balancer) open(f *flow, number int, to endpoint) error {
 func (b *balancer) healthOf(srv *backend.Server) *health {
 	h := b.health[srv.State]
 	if h == nil {
-		h = &health{}
+		h = &health{flows: queue{links: ofServer}}
 		b.health[srv.State] = h
 	}
 	return h
@@ -360,15 +340,18 @@ func (b *balancer) wentUp(f *flow, datagrams [][]byte) {
 	for _, d := range datagrams {
 		total += len(d)
 		if b.cfg.Tap != nil {
-			b.cfg.Tap(f.origin.Client, f.route.Server, true, d)
+			b.cfg.Tap(f.origin.Client, f.route.Server, f.to(), true, d)
 		}
 	}
 	f.route.Server.AddSent(uint64(total))
 	if f.route.Client != nil {
 		f.route.Client.AddReceived(uint64(total))
 	}
+	if f.health.unanswered == 0 {
+		f.health.since = b.now
+	}
 	f.health.unanswered += len(datagrams)
-	if f.sent || len(datagrams) > 1 || f.route.Server.IsUnix() { // what a Unix socket takes has arrived
+	if f.sent || f.route.Server.IsUnix() { // what a Unix socket takes has arrived
 		b.release(f)
 	} else {
 		b.hold(f, datagrams[0])
@@ -378,8 +361,7 @@ func (b *balancer) wentUp(f *flow, datagrams [][]byte) {
 
 // wentDown notes n datagrams of so many bytes that the server sent to the client.
 func (b *balancer) wentDown(f *flow, n, total int) {
-	b.table.touch(f)
-	f.used = b.now
+	b.touch(f)
 	f.route.Server.AddReceived(uint64(total))
 	if f.route.Client != nil {
 		f.route.Client.AddSent(uint64(total))
@@ -390,32 +372,15 @@ func (b *balancer) wentDown(f *flow, n, total int) {
 	}
 }
 
-// hold keeps a datagram until there is a sign that the server got it.
-func (b *balancer) hold(f *flow, datagram []byte) {
-	if b.held+len(datagram) > heldMax {
-		return
-	}
-	b.held += len(datagram)
-	f.held = append(make([]byte, 0, max(len(datagram), 1)), datagram...)
-}
-
-// release gives back what hold kept, nil for nothing.
-func (b *balancer) release(f *flow) []byte {
-	held := f.held
-	b.held -= len(held)
-	f.held = nil
-	return held
-}
-
 // end ends a flow whose server has done nothing wrong.
 func (b *balancer) end(f *flow) {
 	b.disconnect(f)
-	b.policy.Ended(f.route.Server)
+	b.leave(f)
 	b.forget(f)
 }
 
 func (b *balancer) endAll() {
-	for f := b.table.oldest(); f != nil; f = b.table.oldest() {
+	for f := b.table.order.oldest; f != nil; f = b.table.order.oldest {
 		b.end(f)
 	}
 }
@@ -427,9 +392,24 @@ func (b *balancer) disconnect(f *flow) {
 
 // fail counts a failure of the flow's server and gives the slot back.
 func (b *balancer) fail(f *flow, why error) {
+	f.health.flows.remove(f)
 	f.health.failures++
 	f.health.unanswered = 0
+	f.origin.Left = append(f.origin.Left, f.route.Server.State)
 	b.policy.Failed(f.route.Server, why)
+}
+
+// leave gives the slot back of a server that has done this flow nothing.
+func (b *balancer) leave(f *flow) {
+	f.health.flows.remove(f)
+	b.policy.Ended(f.route.Server)
+}
+
+// touch notes that the flow has had a datagram.
+func (b *balancer) touch(f *flow) {
+	f.used = b.now
+	b.table.order.touch(f)
+	f.health.flows.touch(f)
 }
 
 // forget removes a flow that has no server any more.
@@ -445,23 +425,4 @@ func (b *balancer) trouble(why error) {
 	}
 	b.troubled = b.now + time.Second
 	b.cfg.Trouble(why)
-}
-
-// serverFault reports whether an error of a flow's socket says that the server
-// is not there: what ICMP reports of a connected socket, and what connect(2)
-// says of an address without a route or a Unix socket without a server.
-func serverFault(err error) bool {
-	if err == errUnresolved {
-		return true
-	}
-	var n syscall.Errno
-	if !errors.As(err, &n) {
-		return false
-	}
-	switch n {
-	case syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ENOTCONN, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN,
-		syscall.ENOPROTOOPT, syscall.ENOENT, syscall.EACCES, syscall.EPROTOTYPE, syscall.ENOTSOCK, syscall.EDESTADDRREQ, syscall.EAFNOSUPPORT:
-		return true
-	}
-	return false
 }

@@ -84,6 +84,12 @@ func (w *world) client(n int, datagrams ...string) {
 	w.up(f, all)
 }
 
+// pass lets time pass.
+func (w *world) pass(d time.Duration) {
+	w.start = w.start.Add(-d)
+	w.tick()
+}
+
 func (w *world) flow(n int) *flow { return w.table.get([]byte(fmt.Sprint(n))) }
 
 func (w *world) want(t *testing.T, got ...string) {
@@ -102,17 +108,27 @@ type roundRobin struct {
 	forgives bool
 	failed   []string
 	deny     bool
+	removed  []netip.AddrPort
 }
 
-func (p *roundRobin) Choose(*Origin) (Route, bool) {
+func (p *roundRobin) Choose(o *Origin) (Route, bool) {
+	var full *backend.Server
 	for range p.servers {
 		srv := p.servers[p.next%len(p.servers)]
 		p.next++
-		if !p.deny && !slices.Contains(p.shunned, srv) && srv.Acquire(false) {
+		switch {
+		case p.deny || slices.Contains(p.shunned, srv) || !p.forgives && slices.Contains(o.Left, srv.State):
+		case srv.Acquire(false):
 			return Route{Server: srv}, true
+		case full == nil:
+			full = srv
 		}
 	}
-	return Route{}, false
+	return Route{Server: full}, false
+}
+
+func (p *roundRobin) Serves(_ *backend.Server, at netip.AddrPort) bool {
+	return !slices.Contains(p.removed, at)
 }
 
 func (p *roundRobin) Failed(srv *backend.Server, why error) {
@@ -172,7 +188,7 @@ func TestTheFirstDatagramIsKeptUntilItsFateIsKnown(t *testing.T) {
 	w.wentDown(w.flow(1), 1, 1)
 	w.broken(w.flow(1), syscall.ECONNREFUSED)
 	w.want(t)
-	if w.flow(1) != nil || w.held != 0 || w.open != 0 {
+	if w.keeping.oldest != nil || w.flow(1) != nil || w.held != 0 || w.open != 0 {
 		t.Errorf("after the last server's failure: flow %v, %d bytes kept, %d sockets", w.flow(1), w.held, w.open)
 	}
 }
@@ -232,7 +248,9 @@ func TestUnansweredDatagramsAreAFailure(t *testing.T) {
 	w.client(1, "c")
 	w.client(3, "d") // another flow's datagrams count as well
 	w.client(1, "e")
-	w.want(t, "1:a", "2:x", "1:b", "1:c", "1:d", "1:e")
+	w.client(1, "soon") // many may come at once: that alone is no silence
+	w.want(t, "1:a", "2:x", "1:b", "1:c", "1:d", "1:e", "1:soon")
+	w.pass(silence)
 	w.client(1, "f")
 	w.client(3, "g")
 	w.want(t, "2:f", "2:d", "2:g") // d was never answered: it is sent again
@@ -250,6 +268,7 @@ func TestAUnixSocketThatIsRefused(t *testing.T) {
 	w.client(1, "b")
 	w.client(1, "c")
 	w.want(t, "0:a", "0:b", "0:c")
+	w.pass(silence)
 	w.client(1, "d")
 	w.want(t, "2:d")
 	if want := []string{"/unix"}; !slices.Equal(w.policy.failed, want) {
@@ -339,6 +358,87 @@ func TestIdleFlowsEnd(t *testing.T) {
 	}
 }
 
+func TestAFullServerHasRoomForWhoIsNew(t *testing.T) {
+	one, two := server(1), server(2)
+	one.Max, two.Max = 2, 2
+	w := newWorld(Config{FlowsMax: 100}, one, two)
+	for n := range 5 {
+		w.client(n, fmt.Sprint("d", n))
+	}
+	w.client(1, "again")
+	w.want(t, "1:d0", "2:d1", "1:d2", "2:d3", "1:d4", "2:again")
+	if one.Conns() != 2 || two.Conns() != 2 || w.flow(0) != nil {
+		t.Errorf("%d and %d flows on servers for two; the one without a datagram for longest is there: %v", one.Conns(), two.Conns(), w.flow(0) != nil)
+	}
+}
+
+func TestADatagramComesToNoServerTwice(t *testing.T) {
+	w := newWorld(Config{FlowsMax: 10}, server(1), server(2), server(3))
+	w.policy.shunned, w.policy.forgives = nil, false
+	w.dead[at(1)], w.dead[at(2)] = syscall.ECONNREFUSED, syscall.ECONNREFUSED
+	for _, d := range []string{"a", "b"} {
+		w.client(1, d)
+		w.policy.shunned, w.policy.next = nil, 0 // nobody is blacklisted
+	}
+	w.want(t, "3:a", "3:b")
+	w.dead[at(3)] = syscall.ECONNREFUSED
+	w.client(1, "lost")
+	if n := len(w.policy.failed); n != 5 {
+		t.Errorf("two datagrams made servers fail %d times: %v", n, w.policy.failed)
+	}
+	clear(w.dead)
+	w.policy.shunned, w.policy.next = nil, 0
+	w.client(1, "c")
+	w.want(t, "1:c")
+}
+
+func TestFlowsLeaveAnAddressThatIsNoServersAnyMore(t *testing.T) {
+	w := newWorld(Config{FlowsMax: 10}, server(1), server(2))
+	w.client(1, "a")
+	w.client(2, "b")
+	w.policy.removed, w.policy.next = []netip.AddrPort{at(1)}, 1
+	w.server.cfg.Store(&Config{FlowsMax: 10})
+	w.tend()
+	w.wentDown(w.flow(1), 1, 1) // what was on its way still comes
+	w.client(2, "c")
+	w.client(1, "d")
+	w.want(t, "1:a", "2:b", "2:c", "2:d")
+	if len(w.policy.failed) != 0 || w.policy.servers[0].Conns() != 0 {
+		t.Errorf("failed %v, %d flows on the first server", w.policy.failed, w.policy.servers[0].Conns())
+	}
+}
+
+func TestAnOldDatagramIsNotSentAgain(t *testing.T) {
+	w := newWorld(Config{FlowsMax: 10}, server(1), server(2))
+	w.client(1, "a")
+	w.client(2, "b")
+	w.pass(heldFor - time.Second)
+	w.broken(w.flow(1), syscall.ECONNREFUSED)
+	w.want(t, "1:a", "2:b", "2:a")
+	w.policy.shunned = nil
+	w.pass(heldFor)
+	w.broken(w.flow(1), syscall.ECONNREFUSED)
+	w.client(2, "c")
+	w.client(3, "d")
+	w.want(t, "1:c", "1:d")
+	if length(&w.keeping) != 2 {
+		t.Errorf("%d datagrams are kept, want those of this moment", length(&w.keeping))
+	}
+}
+
+func TestWhatConnectSaysIsAboutTheServerUnlessItIsAboutUs(t *testing.T) {
+	w := newWorld(Config{FlowsMax: 10}, server(1), server(2))
+	w.noRoute[at(1)] = syscall.EADDRNOTAVAIL // an IPv6 address where there is no IPv6
+	w.client(1, "a")
+	w.want(t, "2:a")
+	w.noRoute[at(2)] = preparation{syscall.EADDRNOTAVAIL} // an address of ours that we have not
+	w.client(2, "b")
+	w.want(t)
+	if len(w.policy.failed) != 1 || len(w.reports) != 1 {
+		t.Errorf("failed %v, reports %v", w.policy.failed, w.reports)
+	}
+}
+
 func TestDescriptorsRunOut(t *testing.T) {
 	w := newWorld(Config{FlowsMax: 100}, server(1))
 	w.openMax = 3
@@ -356,6 +456,7 @@ func TestDescriptorsRunOut(t *testing.T) {
 func TestNothingIsLost(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	servers := []*backend.Server{server(1, 11), server(2), server(3)}
+	servers[1].Max = 2
 	w := newWorld(Config{FlowsMax: 8, Unanswered: 20}, servers...)
 	ports := []int{1, 11, 2, 3}
 	for step := range 20000 {
@@ -365,7 +466,7 @@ func TestNothingIsLost(t *testing.T) {
 		case 0:
 			w.dead[at(ports[r.IntN(4)])] = []error{nil, nil, syscall.ECONNREFUSED, syscall.EAGAIN}[r.IntN(4)]
 		case 1:
-			w.noRoute[at(ports[r.IntN(4)])] = []error{nil, nil, syscall.EHOSTUNREACH, syscall.EADDRNOTAVAIL}[r.IntN(4)]
+			w.noRoute[at(ports[r.IntN(4)])] = []error{nil, nil, syscall.EHOSTUNREACH, syscall.ENOBUFS}[r.IntN(4)]
 		case 2:
 			w.policy.shunned, w.policy.forgives, w.openMax = nil, r.IntN(2) == 0, r.IntN(12)
 		case 3:
@@ -378,6 +479,12 @@ func TestNothingIsLost(t *testing.T) {
 			}
 		case 6:
 			w.tend()
+		case 7:
+			w.policy.removed = []netip.AddrPort{at(ports[r.IntN(4)])}
+			w.server.cfg.Store(&Config{FlowsMax: 4 + r.IntN(5), Unanswered: 20})
+			w.tend()
+		case 8:
+			w.pass(time.Duration(r.IntN(6)) * time.Second)
 		default:
 			w.client(n, "a", "too long", "b")
 			w.client(n, "c")
@@ -397,7 +504,14 @@ func (w *world) checkAccounts(t *testing.T, step int) {
 	for _, f := range w.table.flows {
 		held += len(f.held)
 	}
+	queued := 0
+	for _, h := range w.health {
+		queued += length(&h.flows)
+	}
 	n := w.table.len()
+	if queued != n || length(&w.table.order) != n {
+		t.Fatalf("step %d: %d flows, of which the servers have %d, and %d are in order", step, n, queued, length(&w.table.order))
+	}
 	if n > 8 || slots != n || w.open != n || held != w.held || w.server.Flows() != n {
 		t.Fatalf("step %d: %d flows, %d counted, with %d slots, %d sockets; %d bytes kept of %d", step, n, w.server.Flows(), slots, w.open,
 			w.held, held)

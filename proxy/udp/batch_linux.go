@@ -100,7 +100,8 @@ func (b *batch) receive(fd, first, count int) (int, error) {
 }
 
 // send sends count messages from number first on. If not all could be sent, the
-// next call says why, unless none could.
+// next call says why if that lasts, as with a message that is too long. What ICMP has reported in
+// between is not said again (sendmmsg(2), BUGS): what goes on to that server makes it report once more.
 func (b *batch) send(fd, first, count int) (int, error) {
 	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.messages[first])), uintptr(count),
 		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)

@@ -268,22 +268,45 @@ func (l *loop) deliver() {
 // readServer takes what a flow's server has sent.
 func (l *loop) readServer(s *flowSocket) {
 	for range burst {
-		if l.answers+serverBatch > answersMax {
-			l.flush()
-		}
-		n, err := l.out.receive(s.fd, l.answers, serverBatch)
-		if err != nil {
-			if err != unix.EAGAIN {
-				l.b.broken(s.f, err)
-			}
+		more, err := l.receive(s)
+		switch {
+		case err == unix.EAGAIN:
 			return
-		}
-		l.answer(s.f, n)
-		if n < serverBatch {
+		case err != nil: // which the kernel tells first: there may be answers behind it
+			if serverFault(err) {
+				l.drain(s)
+			}
+			l.b.broken(s.f, err)
+			if l.slots[s.slot] != s {
+				return
+			}
+		case !more:
 			return
 		}
 	}
 	l.watch(unix.EPOLL_CTL_MOD, s.fd, s.slot, s.gen)
+}
+
+// receive takes a batch of what a flow's server has sent, and reports whether there may be more.
+func (l *loop) receive(s *flowSocket) (more bool, err error) {
+	if l.answers+serverBatch > answersMax {
+		l.flush()
+	}
+	n, err := l.out.receive(s.fd, l.answers, serverBatch)
+	if err != nil {
+		return false, err
+	}
+	l.answer(s.f, n)
+	return n == serverBatch, nil
+}
+
+// drain takes what a server has sent before it refused a datagram.
+func (l *loop) drain(s *flowSocket) {
+	for range burst {
+		if more, err := l.receive(s); !more || err != nil {
+			return
+		}
+	}
 }
 
 // answer addresses the n datagrams that were received last to the flow's client.
@@ -295,7 +318,7 @@ func (l *loop) answer(f *flow, n int) {
 		d := l.out.datagram(i)
 		bytes += len(d)
 		if l.b.cfg.Tap != nil {
-			l.b.cfg.Tap(f.origin.Client, f.route.Server, false, d)
+			l.b.cfg.Tap(f.origin.Client, f.route.Server, f.to(), false, d)
 		}
 		l.out.address(i, f.sender, f.control)
 	}
@@ -361,8 +384,17 @@ func (s *flowSocket) close() {
 	s.l.free = append(s.l.free, s.slot)
 }
 
-// send implements socket. A single datagram, which is most of them, goes without the headers.
+// send implements socket.
 func (s *flowSocket) send(datagrams [][]byte) (int, error) {
+	n, err := s.pass(datagrams)
+	if err != nil && serverFault(err) {
+		s.l.drain(s)
+	}
+	return n, err
+}
+
+// pass sends. A single datagram, which is most of them, goes without the headers.
+func (s *flowSocket) pass(datagrams [][]byte) (int, error) {
 	head := s.f.origin.Head
 	if len(datagrams) == 1 && len(head) == 0 {
 		if err := sendOne(s.fd, datagrams[0]); err != nil {

@@ -38,11 +38,12 @@ func (g *goroutines) run() {
 	defer g.wg.Wait()
 	defer g.close()
 	var r reader
-	buf := make([]byte, datagramMax)
+	buf := make([]byte, datagramMax+1)
 	one := make([][]byte, 1)
 	for !g.b.server.closing.Load() {
 		n, err := r.read(g.pc, buf)
 		switch {
+		case err == nil && n > datagramMax: // cut off
 		case err == nil:
 			one[0] = buf[:n]
 			g.forward(&r, one)
@@ -180,7 +181,10 @@ func (g *goroutines) dial(f *flow, to endpoint) (socket, error) {
 			return nil
 		}
 		if failed := raw.Control(func(fd uintptr) { err = prepare(fd, client, srv) }); failed != nil {
-			return failed
+			err = failed
+		}
+		if err != nil {
+			err = preparation{err}
 		}
 		return err
 	}}
@@ -200,9 +204,12 @@ func (g *goroutines) dial(f *flow, to endpoint) (socket, error) {
 
 // answer passes on what the server sends through c, until c is closed.
 func (g *goroutines) answer(f *flow, c *connection) {
-	buf := make([]byte, datagramMax)
+	buf := make([]byte, datagramMax+1)
 	for {
 		n, err := c.Read(buf)
+		if n > datagramMax {
+			continue // cut off
+		}
 		to, ok := g.answered(f, c, buf[:n], err)
 		if !ok {
 			return
@@ -227,7 +234,7 @@ func (g *goroutines) answered(f *flow, c *connection, datagram []byte, err error
 		return nil, f.up == c && !errors.Is(err, net.ErrClosed)
 	}
 	if g.b.cfg.Tap != nil {
-		g.b.cfg.Tap(f.origin.Client, f.route.Server, false, datagram)
+		g.b.cfg.Tap(f.origin.Client, f.route.Server, f.to(), false, datagram)
 	}
 	g.b.wentDown(f, 1, len(datagram))
 	return f.peer, true

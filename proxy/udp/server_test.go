@@ -181,12 +181,20 @@ func TestNoAnswer(t *testing.T) {
 		p := newObserved(serverAt("X", silent.LocalAddr()), echo(t, "A", "udp4", "127.0.0.1:0"))
 		s := start(t, engine, listen(t, "udp4", "127.0.0.1:0"), p, Config{FlowsMax: 10, Unanswered: 2})
 		c := dialClient(t, s)
-		buf := make([]byte, 100)
-		for range 2 {
+		begin := time.Now()
+		for buf := make([]byte, 100); ; {
 			c.Write([]byte("hello?"))
-			silent.ReadFrom(buf)
+			c.SetReadDeadline(time.Now().Add(silence / 8))
+			if n, err := c.Read(buf); err == nil && string(buf[:n]) == "Ahello?" {
+				break
+			}
+			if time.Since(begin) > 10*time.Second {
+				t.Fatal("the silent server is not left")
+			}
 		}
-		exchange(t, c, "third", "Athird")
+		if time.Since(begin) < silence {
+			t.Error("it had no time to answer")
+		}
 		p.await(t, "failed X")
 	})
 }
@@ -242,12 +250,14 @@ func (d denier) Choose(o *Origin) (Route, bool) { d <- o.Client; return Route{},
 func (denier) Failed(*backend.Server, error)    {}
 func (denier) Ended(*backend.Server)            {}
 
+func (denier) Serves(*backend.Server, netip.AddrPort) bool { return true }
+
 func TestTapAndPrepare(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine starter) {
 		seen := make(chan string, 10)
 		refuse := errors.New("not this one")
 		c := Config{FlowsMax: 3,
-			Tap: func(client netip.AddrPort, srv *backend.Server, up bool, datagram []byte) {
+			Tap: func(client netip.AddrPort, srv *backend.Server, at netip.AddrPort, up bool, datagram []byte) {
 				seen <- fmt.Sprint(client.Addr(), srv.Address, up, string(datagram))
 			},
 			Prepare: func(_ uintptr, _ netip.AddrPort, srv *backend.Server) error {

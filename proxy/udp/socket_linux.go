@@ -18,7 +18,9 @@ func connectDatagram(to endpoint, prepare func(fd uintptr) error) (fd int, err e
 	if err != nil {
 		return -1, fmt.Errorf("make a socket for a flow: %w", err)
 	}
-	err = prepare(uintptr(fd))
+	if err = prepare(uintptr(fd)); err != nil {
+		err = preparation{err}
+	}
 	if err == nil && family == unix.AF_UNIX {
 		// A server can only answer to a name. Linux finds one for whoever binds the empty one (unix(7)).
 		err = unix.Bind(fd, &unix.SockaddrUnix{})

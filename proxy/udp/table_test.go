@@ -27,7 +27,7 @@ func TestTable(t *testing.T) {
 			table.remove(f)
 			model = slices.Delete(model, i, i+1)
 		default:
-			table.touch(f)
+			table.order.touch(f)
 			model = append(slices.Delete(model, i, i+1), key)
 		}
 		if table.len() != len(model) {
@@ -40,13 +40,24 @@ func TestTable(t *testing.T) {
 func checkOrder(t *testing.T, table *table, want []string) {
 	t.Helper()
 	got := []string{}
-	for f := table.oldest(); f != nil && f != &table.ends; f = f.newer {
-		if f.newer.older != f || f.older.newer != f {
+	var older *flow
+	for f := table.order.oldest; f != nil; older, f = f, f.places[ofAll].newer {
+		if f.places[ofAll].older != older {
 			t.Fatalf("the neighbours of %s do not know it", f.key)
 		}
 		got = append(got, f.key)
 	}
+	if table.order.newest != older {
+		t.Fatalf("the newest is %v, not the last", table.order.newest)
+	}
 	if !slices.Equal(got, want) {
 		t.Fatalf("from the oldest: %v, want %v", got, want)
 	}
+}
+
+func length(q *queue) (n int) {
+	for f := q.oldest; f != nil; f = f.places[q.links].newer {
+		n++
+	}
+	return n
 }

@@ -31,10 +31,15 @@ import (
 // Policy decides about flows. Its methods are called one at a time, while the
 // reader waits: they must not block, nor call the [Server].
 type Policy interface {
-	// Choose names the server for a flow. The server's connection slot is the
-	// flow's until Failed or Ended; false drops the datagram. Choose is called
-	// for a new flow, and again for a flow whose server failed.
+	// Choose names the server for a flow, none that it has left. The server's
+	// connection slot is the flow's until Failed or Ended; false drops the
+	// datagram. With a server, false says that this one is full: where a flow of
+	// it can be ended, Choose is asked once more. It is called for a new flow, and
+	// again for one whose server failed, or Serves no more.
 	Choose(o *Origin) (Route, bool)
+	// Serves reports whether a server still is one, at that address; zero for
+	// one on a Unix socket.
+	Serves(srv *backend.Server, at netip.AddrPort) bool
 	// Failed says that the server refused a flow or stayed silent, and gives
 	// the flow's slot back.
 	Failed(srv *backend.Server, why error)
@@ -55,6 +60,11 @@ type Origin struct {
 	// Head is for Choose to set: it goes before each datagram to the server, and
 	// counts nowhere. Choose finds it again when it is asked again.
 	Head []byte
+	// Known is for Choose to set as well: nil where it was not asked about the
+	// flow before.
+	Known *backend.Client
+	// Left are the servers that have failed the datagram in hand.
+	Left []*backend.State
 }
 
 // Route is where a flow goes and on whose account.
@@ -75,8 +85,9 @@ type Config struct {
 	// make room, which is pen's rule.
 	Idle time.Duration
 	// Unanswered is how many datagrams may go to a server, all its flows
-	// together, without any answer from it; the next one finds it failed. 0 is
-	// no limit: some servers, as syslog's, never answer.
+	// together, without any answer from it; the next one finds it failed, if the
+	// first of them was sent a second ago: a burst is no silence. 0 is no limit:
+	// some servers, as syslog's, never answer.
 	Unanswered int
 	// Strip, if not nil, looks at each datagram that comes from a sender and says
 	// how many bytes at its beginning are not the client's, but say who the client
@@ -85,11 +96,11 @@ type Config struct {
 	Strip func(sender netip.AddrPort, datagram []byte) (n int, client netip.AddrPort, ok bool)
 	// Prepare, if not nil, is called with each new socket towards a server
 	// before it is connected, to set options or bind it ("source",
-	// "transparent"). An error drops the datagram.
+	// "transparent"). An error drops the datagram, and is told to Trouble.
 	Prepare func(fd uintptr, client netip.AddrPort, srv *backend.Server) error
-	// Tap, if not nil, sees each datagram that is passed on, up to the server
-	// or down to the client. It must not keep the bytes.
-	Tap func(client netip.AddrPort, srv *backend.Server, up bool, datagram []byte)
+	// Tap, if not nil, sees each datagram that is passed on, up to the server at
+	// that address, zero for a Unix socket, or down to the client. It must not keep the bytes.
+	Tap func(client netip.AddrPort, srv *backend.Server, at netip.AddrPort, up bool, datagram []byte)
 	// Trouble, if not nil, hears of what fails on our side, as running out of
 	// file descriptors, at most once a second.
 	Trouble func(error)

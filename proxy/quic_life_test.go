@@ -46,7 +46,7 @@ func TestHTTP3ComesAndGoes(t *testing.T) {
 
 // TestHTTP3Crowds leave nothing behind.
 func TestHTTP3Crowds(t *testing.T) {
-	p, _ := startQUIC(t, func(c *Config) { c.Limits.Concurrent = 100 })
+	p, _ := startQUIC(t, func(c *Config) { c.Limits.Concurrent, c.HandshakeTimeout = 100, time.Minute })
 	var all sync.WaitGroup
 	for range 40 {
 		c := quicTo(t, p, "127.0.0.1", nil)

@@ -105,7 +105,9 @@ func quicTo(t testing.TB, p *Proxy, from string, config *stdtls.Config) *quicCli
 	c := &quicClient{socket: &spy{PacketConn: socket}, to: to}
 	c.below = &quic.Transport{Conn: c.socket}
 	c.Transport = &http3.Transport{TLSClientConfig: config, Dial: func(ctx context.Context, _ string, tc *stdtls.Config, qc *quic.Config) (*quic.Conn, error) {
-		q, err := c.below.DialEarly(ctx, c.to, tc, qc)
+		patient := qc.Clone()
+		patient.HandshakeIdleTimeout = 20 * time.Second // a busy machine is no matter of what is tested
+		q, err := c.below.DialEarly(ctx, c.to, tc, patient)
 		c.conn.Store(q)
 		return q, err
 	}}

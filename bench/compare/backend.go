@@ -105,6 +105,11 @@ func serveBackend(in io.Reader, out io.Writer) error {
 	}
 	replies := newReplies()
 	for _, ln := range listeners {
+		pc, err := net.ListenPacket("udp", ln.Addr().String())
+		if err != nil {
+			return err
+		}
+		go echoDatagrams(pc)
 		go acceptBackend(ln, replies)
 	}
 	fmt.Fprintln(out, port)

@@ -42,6 +42,7 @@ func penSetups(extra string) map[mode]setup {
 		modeHTTPS: {command: common + " -H" + keys + "{addr} {server}"},
 		modeHTTP:  {command: common + " -H {addr} {server}"},
 		modeTCP:   {command: common + " {addr} {server}"},
+		modeUDP:   {command: common + " -U {addr} {server}"},
 	}
 }
 
@@ -131,8 +132,20 @@ const nginxStream = nginxCommon + `stream {
 }
 `
 
+const nginxDatagrams = nginxCommon + `stream {
+ server {
+  listen {addr} udp reuseport;
+  proxy_pass {server};
+  proxy_timeout 2s;
+ }
+}
+`
+
 func nginxSetup(m mode) setup {
 	text := nginxStream
+	if m == modeUDP {
+		text = nginxDatagrams
+	}
 	if m.forwards() {
 		text = nginxHTTP
 	} else if module := "/usr/lib/nginx/modules/ngx_stream_module.so"; exists(module) {
@@ -141,6 +154,8 @@ func nginxSetup(m mode) setup {
 	switch {
 	case m == modeHTTP2:
 		return setup{"-c {conf}", fmt.Sprintf(text, " ssl http2", nginxTLS)}
+	case m == modeUDP:
+		return setup{"-c {conf}", text}
 	case m.encrypted():
 		return setup{"-c {conf}", fmt.Sprintf(text, " ssl", nginxTLS)}
 	}
@@ -152,6 +167,8 @@ func allContenders() []contender {
 	modes := func(of func(mode) setup) map[mode]setup {
 		return map[mode]setup{modeTLS: of(modeTLS), modeHTTPS: of(modeHTTPS), modeHTTP2: of(modeHTTP2), modeHTTP: of(modeHTTP), modeTCP: of(modeTCP)}
 	}
+	forNginx := modes(nginxSetup)
+	forNginx[modeUDP] = nginxSetup(modeUDP) // haproxy passes no datagrams on
 	x25519 := []stdtls.CurveID{stdtls.X25519}
 	return []contender{
 		{name: edgepen, version: "{path} --version", setups: edgepenSetups(),
@@ -159,7 +176,7 @@ func allContenders() []contender {
 		{name: "pen", path: "/usr/bin/pen", peer: true, version: "dpkg-query -W -f ${Version} pen", setups: penSetups("-o tcp_nodelay"),
 			groups: []stdtls.CurveID{stdtls.CurveP256}},
 		{name: "haproxy", path: "haproxy", peer: true, version: "{path} -v", setups: modes(haproxySetup), groups: x25519},
-		{name: "nginx", path: "nginx", peer: true, version: "{path} -v", setups: modes(nginxSetup), groups: x25519},
+		{name: "nginx", path: "nginx", peer: true, version: "{path} -v", setups: forNginx, groups: x25519},
 		{name: "haproxy-splice", path: "haproxy", peer: true, off: true, setups: map[mode]setup{modeTCP: haproxySplice()}},
 		{name: "direct", off: true, setups: map[mode]setup{modeTCP: {command: "direct {addr} {server}"}}},
 	}

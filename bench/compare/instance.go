@@ -64,7 +64,11 @@ func (p *place) start(ctx context.Context, c contender, m mode) (*instance, erro
 	}
 	p.backend.guard(in.group)
 	in.address = address
-	if err := in.awaitListener(ctx); err != nil {
+	await := in.awaitListener
+	if m == modeUDP {
+		await = in.awaitDatagrams
+	}
+	if err := await(ctx); err != nil {
 		p.stop(in)
 		return nil, fmt.Errorf("%w; it said: %s", err, tail(log.Name()))
 	}

@@ -17,6 +17,7 @@ const (
 	modeHTTP2 mode = "http2" // as https, in HTTP/2
 	modeHTTP  mode = "http"  // plain HTTP, adds X-Forwarded-For
 	modeTCP   mode = "tcp"   // relays bytes
+	modeUDP   mode = "udp"   // passes datagrams on
 )
 
 // encrypted says whether clients speak TLS to the contender.
@@ -62,6 +63,7 @@ func allWorkloads() []workload {
 		request    = unit{"request", "CPU µs", 1e6}
 		gigabyte   = unit{"GB", "CPU s", 1e9}
 		idle       = unit{"idle connection", "KiB", 1}
+		exchanges  = unit{"exchange", "CPU µs", 1e6}
 		classic    = []stdtls.CurveID{stdtls.X25519, stdtls.CurveP256}
 		hybrid     = []stdtls.CurveID{stdtls.X25519MLKEM768, stdtls.X25519, stdtls.CurveP256}
 	)
@@ -77,6 +79,7 @@ func allWorkloads() []workload {
 		{"W9", "bulk download over plain TCP", modeTCP, gigabyte, pathBulk, 4, nil, download},
 		{"W11", "new plain TCP connection + 1 request", modeTCP, connection, pathPage, 32, nil, newConnections},
 		{"W12", "memory of an idle HTTPS connection after 1 request", modeHTTPS, idle, pathForwarded, 8, classic, nil},
+		{"W13", "a datagram and its answer", modeUDP, exchanges, "", 16, nil, exchange},
 	}
 }
 

@@ -100,7 +100,7 @@ func TestAnAnswerBehindAnErrorOfOurs(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("making up an ICMP message takes root")
 	}
-	pc := listen(t, "udp4", "127.0.0.1:0")
+	pc := listen(t, "udp4", odd.String()+":0")
 	defer pc.Close()
 	troubled := make(chan error, 10)
 	s, stop, goOn := stopped(t, serverAt("X", pc.LocalAddr()), func(err error) { troubled <- err })
@@ -125,14 +125,17 @@ func TestAnAnswerBehindAnErrorOfOurs(t *testing.T) {
 	}
 }
 
-// tooLong sends an ICMP message about a datagram on loopback: fragmentation needed (RFC 792), for its path takes 1000 bytes.
+// odd is an address on loopback that nobody else uses: the kernel believes for minutes what ICMP says of the path to it.
+var odd = netip.AddrFrom4([4]byte{127, 77, 0, 1})
+
+// tooLong sends an ICMP message about a datagram to odd: fragmentation needed (RFC 792), for the path there takes 1000 bytes.
 func tooLong(t *testing.T, from, to int) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_RAW, syscall.IPPROTO_ICMP)
 	if err != nil {
 		t.Skip(err)
 	}
 	defer syscall.Close(fd)
-	ip := []byte{0x45, 0, 0, 36, 0, 0, 0x40, 0, 64, syscall.IPPROTO_UDP, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1}
+	ip := append([]byte{0x45, 0, 0, 36, 0, 0, 0x40, 0, 64, syscall.IPPROTO_UDP, 0, 0, 127, 0, 0, 1}, odd.AsSlice()...)
 	binary.BigEndian.PutUint16(ip[10:], checksum(ip))
 	b := append([]byte{3, 4, 0, 0, 0, 0, 1000 >> 8, 1000 & 0xff}, ip...)
 	for _, n := range []int{from, to, 16, 0} {

@@ -34,7 +34,7 @@ import (
 
 // defaultLimits are the most CPU time per unit that edgepen may use, as multiples of the best peer's. That of W6 is the original, which looks at
 // little of a request; beside haproxy and nginx it is 1.3.
-const defaultLimits = "W1<=1.0,W5<=1.1,W5h2<=1.5,W6<=1.5,W8<=1.0,W9<=0.85"
+const defaultLimits = "W1<=1.0,W5<=1.1,W5h2<=1.5,W6<=1.5,W8<=1.0,W9<=0.85,W13<=1.3"
 
 // options is the command line.
 type options struct {

@@ -12,18 +12,26 @@ import (
 	"edgepen/proxy/backend"
 )
 
-// BenchmarkConnection is a new connection with a byte each way, from clients that are in the table already. Setting one up must
-// not take longer because there are many clients or many servers: compare clients=1000 with clients=1000000, servers=2 with
-// servers=1000.
+// BenchmarkConnection is a new connection with a byte each way, from clients that are in the table already, or from others, for
+// each of whom the oldest has to go. Setting one up must not take longer because there are many clients or many servers: compare
+// clients=1000 with clients=1000000, servers=2 with servers=1000.
 func BenchmarkConnection(b *testing.B) {
-	for _, c := range []struct{ clients, servers int }{{1000, 2}, {1_000_000, 2}, {1000, 1000}} {
-		b.Run("clients="+strconv.Itoa(c.clients)+"/servers="+strconv.Itoa(c.servers), func(b *testing.B) {
+	for _, c := range []struct {
+		who              string
+		clients, servers int
+	}{{"known", 1000, 2}, {"known", 1_000_000, 2}, {"known", 1000, 1000}, {"new", 1000, 2}, {"new", 1_000_000, 2}, {"new", 1000, 1000}} {
+		b.Run(c.who+"/clients="+strconv.Itoa(c.clients)+"/servers="+strconv.Itoa(c.servers), func(b *testing.B) {
 			front := benchProxy(b, c.clients, c.servers)
 			d := net.Dialer{Timeout: 5 * time.Second}
-			n := 0
+			stranger, n := 5_000_000, 0
 			for b.Loop() {
 				n = (n + 7919) % c.clients // far apart, so that the table's memory is not warm
-				d.LocalAddr = &net.TCPAddr{IP: knownClient(n).AsSlice()}
+				from := n
+				if c.who == "new" {
+					stranger++
+					from = stranger
+				}
+				d.LocalAddr = &net.TCPAddr{IP: knownClient(from).AsSlice()}
 				exchangeByte(b, &d, front)
 			}
 		})
@@ -52,9 +60,9 @@ func exchangeByte(b *testing.B, d *net.Dialer, addr string) {
 	}
 }
 
-// benchProxy is a proxy before one echo server that stands for many, with a full table of clients.
+// benchProxy is a proxy before one echo server that stands for many, at an address each, with a full table of clients.
 func benchProxy(b *testing.B, clients, servers int) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp4", "0.0.0.0:0")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -74,8 +82,8 @@ func benchProxy(b *testing.B, clients, servers int) string {
 	p := New(slog.New(slog.DiscardHandler), new(slog.LevelVar))
 	err = p.Update(func(d *Draft) error {
 		d.Listeners, d.ClientsMax = []Listener{{Address: "127.0.0.1:0"}}, clients
-		for range servers {
-			d.Servers = append(d.Servers, backend.Spec{Address: "127.0.0.1", Port: uint16(ln.Addr().(*net.TCPAddr).Port)})
+		for n := range servers {
+			d.Servers = append(d.Servers, backend.Spec{Address: netip.AddrFrom4([4]byte{127, 200, byte(n >> 8), byte(n)}).String(), Port: uint16(ln.Addr().(*net.TCPAddr).Port)})
 		}
 		return nil
 	})

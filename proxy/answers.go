@@ -49,8 +49,7 @@ func (c *connection) plainHTTP() {
 		relay.Respond(stream, brief, func(r *httpx.Request, head []byte) []byte { return c.sendToHTTPS(r, head, "") })
 	default:
 		page := c.snap.answer(400, "this port speaks HTTPS: use https:// in the address", false)
-		c.journal.answered(400, page)
-		stream.Farewell(page)
+		c.journal.answered(400, stream.Farewell(page))
 	}
 }
 

@@ -92,10 +92,10 @@ func (j *journal) triedInVain() {
 	}
 }
 
-// answered notes an answer to what was not read.
-func (j *journal) answered(status int, page []byte) {
-	if j != nil {
-		j.facts.Status, j.facts.Out = status, int64(len(page))
+// answered notes an answer to what was not read, of which so many bytes were written.
+func (j *journal) answered(status, n int) {
+	if j != nil && n > 0 {
+		j.facts.Status, j.facts.Out = status, int64(n)
 	}
 }
 

@@ -42,6 +42,9 @@ func ofBytes(b []byte) value {
 
 func ofNumber(n int64) value { return value{kind: number, n: n} }
 
+// body is how many bytes the client was sent, but for heads.
+func (r *Record) body() int64 { return max(r.Out-r.OutHead, 0) }
+
 // ofCount is a number that is unknown where it is 0.
 func ofCount(n int64) value {
 	if n == 0 {
@@ -98,7 +101,7 @@ func fields() []field {
 		{"status", func(r *Record) value { return ofCount(int64(r.Status)) }, true},
 		{"bytes_in", func(r *Record) value { return ofNumber(r.In) }, true},
 		{"bytes_out", func(r *Record) value { return ofNumber(r.Out) }, true},
-		{"body_bytes_out", func(r *Record) value { return ofNumber(r.Out - r.OutHead) }, true},
+		{"body_bytes_out", func(r *Record) value { return ofNumber(r.body()) }, true},
 		{"duration", func(r *Record) value { return value{kind: seconds, n: int64(r.Took)} }, true},
 		{"upstream_time", func(r *Record) value { return ofTime(r.Upstream) }, true},
 		{"server", func(r *Record) value { return ofText(r.Server) }, true},
@@ -131,8 +134,8 @@ func letters() map[byte]func(*Record) value {
 		't': func(r *Record) value { return value{kind: clock, at: r.Began} },
 		'r': func(r *Record) value { return value{kind: line} },
 		's': func(r *Record) value { return ofCount(int64(r.Status)) },
-		'b': func(r *Record) value { return ofCount(r.Out - r.OutHead) },
-		'B': func(r *Record) value { return ofNumber(r.Out - r.OutHead) },
+		'b': func(r *Record) value { return ofCount(r.body()) },
+		'B': func(r *Record) value { return ofNumber(r.body()) },
 		'I': func(r *Record) value { return ofNumber(r.In) },
 		'O': func(r *Record) value { return ofNumber(r.Out) },
 		'D': func(r *Record) value { return ofNumber(r.Took.Microseconds()) },

@@ -68,6 +68,15 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+// TestNothingIsNegative: heads that nobody has taken do not make a body less than nothing.
+func TestNothingIsNegative(t *testing.T) {
+	r := sample()
+	r.Out, r.OutHead = 0, 38
+	if got := string(format(t, "%b %B %{body_bytes_out}x").Append(nil, r)); got != "- 0 0\n" {
+		t.Error(got)
+	}
+}
+
 // TestStrangers: what they send ends neither field nor line.
 func TestStrangers(t *testing.T) {
 	r := &Record{Malformed: []byte("\x16\x03\x01 \"\\\r\n"), Target: []byte("a\u202eb\u2028\xff\u0085é\U000e0001\x7f\"\\\n")}

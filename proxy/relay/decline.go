@@ -19,11 +19,11 @@ func (x *exchange) decline(err error) bool {
 	x.in.drop(x.in.head)
 	x.out.reset()
 	x.out.b = x.answer(he.Status, he.Reason, true).Append(x.out.b)
-	x.Status = he.Status
-	x.giving(x.out.b)
 	x.blame(err)
 	x.client.sock.expectWrite(time.Now(), x.Idle)
-	return x.client.write(x.out.b) == nil
+	n, failed := x.client.give(x.out.b)
+	x.gave(he.Status, headOf(x.out.b), n)
+	return failed == nil
 }
 
 // last reports whether the connection is to end with the request in hand.

@@ -359,10 +359,10 @@ func (x *exchange) refuse(err error) {
 
 // give gives the client an answer of ours, and ends the connection.
 func (x *exchange) give(status int, page []byte) {
-	x.Status = status
-	x.giving(page)
-	x.endAccount() // the client may take its time to read it
-	x.client.Farewell(page)
+	x.client.farewell(page, func(n int) {
+		x.gave(status, headOf(page), n)
+		x.endAccount() // the client may take its time to read it
+	})
 }
 
 // errOver is why there is no answer where nobody waits for one any more.

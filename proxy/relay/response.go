@@ -120,9 +120,8 @@ func (x *exchange) forwardInterim() bool {
 	if x.req.Minor > 0 {
 		x.out.b = x.resp.AppendForward(x.out.b, x.back.b, true, x.req.Minor)
 	}
-	x.OutHead += int64(len(x.out.b))
 	x.back.drop(x.back.head)
-	return x.reply()
+	return x.reply(0, len(x.out.b))
 }
 
 // forwardHead passes on the final response's head and what came of the body along with it.
@@ -136,8 +135,7 @@ func (x *exchange) forwardHead() bool {
 	x.resp.Extra = x.tag
 	x.out.reset()
 	x.out.b = x.resp.AppendForward(x.out.b, x.back.b, x.keep || x.resp.Status == 101, x.req.Minor)
-	x.Status = x.resp.Status
-	x.OutHead += int64(len(x.out.b))
+	head := len(x.out.b)
 	x.back.drop(x.back.head)
 	var err error
 	if x.resp.Status == 101 {
@@ -148,7 +146,7 @@ func (x *exchange) forwardHead() bool {
 	}
 	x.replying = true
 	x.bePatient()
-	return x.reply() && x.intact(err)
+	return x.reply(x.resp.Status, head) && x.intact(err)
 }
 
 // forwardBody passes on the rest of the body.
@@ -163,7 +161,7 @@ func (x *exchange) forwardBody() bool {
 		}
 		if taken > 0 {
 			x.out.b = x.back.b[:out]
-			if !x.reply() {
+			if !x.reply(0, 0) {
 				return false
 			}
 			x.back.drop(taken)
@@ -180,8 +178,8 @@ func (x *exchange) forwardBody() bool {
 
 var errClientLeft = errors.New("the client did not take all of the response")
 
-// reply writes what is in out to the client.
-func (x *exchange) reply() bool {
+// reply writes what is in out to the client. It begins with so many bytes of a head, a final response's if there is a status.
+func (x *exchange) reply(status, head int) bool {
 	if len(x.out.b) == 0 {
 		return true
 	}
@@ -190,12 +188,13 @@ func (x *exchange) reply() bool {
 	if x.SeenDown != nil {
 		x.SeenDown(x.out.b)
 	}
-	if err := x.client.write(x.out.b); err != nil {
+	n, err := x.client.give(x.out.b)
+	x.gave(status, head, n)
+	if err != nil {
 		x.blame(errClientLeft)
 		x.abandon()
 		return false
 	}
-	x.Out += int64(len(x.out.b))
 	if x.download.Rate > 0 {
 		x.download.waited(time.Since(now), len(x.out.b))
 	}

@@ -83,13 +83,16 @@ func (s *Stream) alive() bool {
 }
 
 func (s *Stream) write(p []byte) error {
-	var err error
-	if s.tls == nil {
-		_, err = s.sock.Write(p)
-	} else {
-		_, err = s.tls.Write(p)
-	}
+	_, err := s.give(p)
 	return err
+}
+
+// give is write, and says how much of p was written.
+func (s *Stream) give(p []byte) (int, error) {
+	if s.tls == nil {
+		return s.sock.Write(p)
+	}
+	return s.tls.Write(p)
 }
 
 func (s *Stream) closeWrite() {
@@ -103,12 +106,20 @@ func (s *Stream) closeWrite() {
 // Close ends the stream at once, and every read and write that waits on it.
 func (s *Stream) Close() error { return s.sock.Close() }
 
-// Farewell writes a last message and ends the stream once the peer has had time to read it.
-func (s *Stream) Farewell(message []byte) {
+// Farewell writes a last message and ends the stream once the peer has had time to read it. It says how much was written.
+func (s *Stream) Farewell(message []byte) int {
+	return s.farewell(message, func(int) {})
+}
+
+// farewell is Farewell, and calls written before the peer has its time.
+func (s *Stream) farewell(message []byte, written func(n int)) int {
 	s.sock.expectWrite(time.Now(), lingerTime)
-	if s.write(message) == nil {
+	n, err := s.give(message)
+	written(n)
+	if err == nil {
 		s.linger(lingerTime)
 	}
+	return n
 }
 
 // Conn is the stream as an ordinary connection, for those who read it by other means from now on.

@@ -20,7 +20,7 @@ type Witness interface {
 
 // Outcome is what became of a request.
 type Outcome struct {
-	Status   int           // as the client was told; 0: it was told nothing
+	Status   int           // as the client was told; 0: it was told nothing, or was gone when it was to be told
 	In, Out  int64         // bytes from and to the client, but for those of a tunnel
 	OutHead  int64         // of Out: heads of responses
 	Server   bool          // a server was connected to
@@ -71,11 +71,21 @@ func (x *exchange) stopClock() {
 	}
 }
 
-// giving counts an answer of ours.
-func (x *exchange) giving(page []byte) {
-	x.Out += int64(len(page))
-	x.OutHead += int64(bytes.Index(page, []byte("\r\n\r\n")) + len("\r\n\r\n"))
+// gave counts what was written of a response, or of a part of one: n bytes, at most head of which are a head. The client has been told its status,
+// unless that is 0, when anything was.
+func (x *exchange) gave(status, head, n int) {
+	if n == 0 {
+		return
+	}
+	if status != 0 {
+		x.Status = status
+	}
+	x.Out += int64(n)
+	x.OutHead += int64(min(head, n))
 }
+
+// headOf is how many bytes the head of an answer of ours has.
+func headOf(page []byte) int { return bytes.Index(page, []byte("\r\n\r\n")) + len("\r\n\r\n") }
 
 // blame says why an exchange fails; the first reason is it.
 func (x *exchange) blame(why error) {

@@ -24,7 +24,7 @@ func (w *witness) Asked(r *httpx.Request, head []byte) {
 func (w *witness) Malformed(b []byte) { w.said <- fmt.Sprintf("malformed %.20q", b) }
 
 func (w *witness) Ends(o Outcome) {
-	if (o.Upstream > 0) != (o.Status == 200 || o.Status == 101) {
+	if o.Status != 0 && (o.Upstream > 0) != (o.Status == 200 || o.Status == 101) {
 		w.said <- fmt.Sprintf("upstream %v with status %d", o.Upstream, o.Status)
 	}
 	w.said <- fmt.Sprintf("%d in %d out %d head %d server %t retries %d: %v", o.Status, o.In, o.Out, o.OutHead, o.Server, o.Retries, o.Why)
@@ -85,6 +85,30 @@ func TestWitness(t *testing.T) {
 		write(t, f.client, "GET")
 		f.client.Close()
 		heard(t, w, `malformed "GET"`, "0 in 3 out 0 head 0 server false retries 0: the client left within the head")
+	})
+	t.Run("gone before the answer", func(t *testing.T) {
+		for _, answer := range []string{ok("body"), "HTTP/1.1 103 Early Hints\r\n\r\n", ""} {
+			f, w := newWitnessed(t)
+			write(t, f.client, request)
+			server := f.server()
+			head(t, server)
+			reset(f.client) // on loopback it is there when this returns
+			write(t, server, answer)
+			server.Close()
+			heard(t, w, "asked /1 a", fmt.Sprintf("0 in %d out 0 head 0 server true retries 0: ", len(request)))
+		}
+	})
+	t.Run("gone within the answer", func(t *testing.T) {
+		f, w := newWitnessed(t)
+		write(t, f.client, request)
+		server := f.server()
+		head(t, server)
+		first := "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+		write(t, server, first)
+		head(t, f.client)
+		reset(f.client)
+		write(t, server, "0123456789")
+		heard(t, w, "asked /1 a", fmt.Sprintf("200 in %d out %d head %d server true retries 0: the client did not take all", len(request), len(first), len(first)))
 	})
 	t.Run("cut off", func(t *testing.T) {
 		f, w := newWitnessed(t)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"edgepen/proxy/accesslog"
+	"edgepen/proxy/logfile"
 	"edgepen/proxy/trafficlog"
 )
 
@@ -38,15 +39,7 @@ func (p *Proxy) openAccessLog(c Config, again bool) (*accesslog.Writer, error) {
 		}
 		return w, nil
 	}
-	return accesslog.Open(c.AccessLog, func(l accesslog.Loss) { p.linesLost(c.AccessLog, l) })
-}
-
-func (p *Proxy) linesLost(name string, l accesslog.Loss) {
-	args := []any{"log", name, "lines", l.Lines, "why", "they came faster than they could be written"}
-	if l.Err != nil {
-		args[len(args)-1] = l.Err
-	}
-	p.log.Error("lines of the access log are lost", args...)
+	return accesslog.Open(c.AccessLog, func(l logfile.Loss) { p.linesLost("access", c.AccessLog, l) })
 }
 
 // useAccessLog puts a log in the place of the one before.

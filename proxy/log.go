@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"time"
 
+	"edgepen/proxy/logfile"
 	"edgepen/proxy/trafficlog"
 )
 
@@ -20,6 +21,15 @@ func (p *Proxy) openLog(c Config, again bool) (*trafficlog.Log, error) {
 		return l, nil
 	}
 	return trafficlog.Open(c.Log, func(err error) { p.log.Error("lines of the request log are lost", "log", c.Log, "why", err) })
+}
+
+// linesLost says how many lines of a log are lost, and why.
+func (p *Proxy) linesLost(which, name string, l logfile.Loss) {
+	args := []any{"log", name, "lines", l.Lines, "why", "they came faster than they could be written"}
+	if l.Err != nil {
+		args[len(args)-1] = l.Err
+	}
+	p.log.Error("lines of the "+which+" log are lost", args...)
 }
 
 // useLog puts a log in the place of the one before.

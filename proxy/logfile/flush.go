@@ -1,4 +1,4 @@
-package accesslog
+package logfile
 
 import (
 	"bytes"
@@ -11,11 +11,12 @@ import (
 // flusher is what the goroutine that writes knows.
 type flusher struct {
 	file  *os.File
-	begun bool      // the file ends within a line
-	torn  []byte    // with begun: the rest of that line
-	told  uint64    // lost lines that have been reported
-	at    time.Time // when
-	cause error     // of the last loss
+	begun bool            // the file ends within a line
+	torn  []byte          // with begun: the rest of that line
+	told  uint64          // lost lines that have been reported
+	at    time.Time       // when
+	cause error           // of the last loss
+	due   []chan struct{} // of Writer.awaited: the lines are in hand
 }
 
 // run writes lines until the log is closed.
@@ -30,6 +31,7 @@ func (w *Writer) run() {
 			w.write(chunk[:old])
 			w.turnOver()
 			w.write(chunk[old:])
+			w.settled()
 		}
 		w.tell(false)
 	}
@@ -37,8 +39,24 @@ func (w *Writer) run() {
 		w.lose(1, w.cause)
 	}
 	w.tell(true)
-	if w.name != Stdout {
-		w.file.Close()
+	w.shut()
+}
+
+// settled tells those who have waited for the lines that were in hand.
+func (w *Writer) settled() {
+	for _, c := range w.due {
+		close(c)
+	}
+	w.due = nil
+}
+
+// shut closes the file. Of a file on another machine that may be when it says that lines are lost.
+func (w *Writer) shut() {
+	if w.file == os.Stdout {
+		return
+	}
+	if err := w.file.Close(); err != nil {
+		w.report(Loss{Err: err})
 	}
 }
 
@@ -46,7 +64,7 @@ func (w *Writer) run() {
 func (w *Writer) await() {
 	var report <-chan time.Time
 	if _, lost := w.Counts(); lost > w.told {
-		report = time.After(time.Until(w.at.Add(reportEvery)))
+		report = time.After(time.Until(w.at.Add(ReportEvery)))
 	}
 	select {
 	case <-report:
@@ -65,10 +83,14 @@ func (w *Writer) take(empty []byte) (lines []byte, old int, more, closing bool) 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	lines, w.lines = w.lines, empty[:0]
-	if old = len(lines); w.next != nil {
-		old = min(old, w.turn)
+	if old = len(lines); w.turning {
+		old, w.turn = w.turn, 0
+		if w.next == nil && !w.closing { // what is not for the file yet waits on
+			w.lines = append(w.lines, lines[old:]...)
+			lines = lines[:old]
+		}
 	}
-	w.turn = 0
+	w.due, w.awaited = append(w.due, w.awaited...), nil
 	w.room.Broadcast()
 	return lines, old, len(lines) >= flushAt, w.closing
 }
@@ -77,12 +99,14 @@ func (w *Writer) take(empty []byte) (lines []byte, old int, more, closing bool) 
 func (w *Writer) turnOver() bool {
 	w.mu.Lock()
 	next := w.next
-	w.next = nil
+	if next != nil {
+		w.next, w.turning = nil, false
+	}
 	w.mu.Unlock()
 	if next == nil {
 		return false
 	}
-	w.file.Close()
+	w.shut()
 	w.file = next
 	if w.begun && w.torn != nil {
 		w.lose(1, w.cause)
@@ -180,7 +204,7 @@ func (w *Writer) lose(n int, err error) {
 // tell reports lost lines, unless that has been done just now.
 func (w *Writer) tell(now bool) {
 	_, lost := w.Counts()
-	if lost == w.told || !now && time.Since(w.at) < reportEvery {
+	if lost == w.told || !now && time.Since(w.at) < ReportEvery {
 		return
 	}
 	cause := w.cause

@@ -20,7 +20,7 @@ func (p *Proxy) openLog(c Config, again bool) (*trafficlog.Log, error) {
 		}
 		return l, nil
 	}
-	return trafficlog.Open(c.Log, func(err error) { p.log.Error("lines of the request log are lost", "log", c.Log, "why", err) })
+	return trafficlog.Open(c.Log, func(l logfile.Loss) { p.linesLost("request", c.Log, l) })
 }
 
 // linesLost says how many lines of a log are lost, and why.

@@ -3,58 +3,43 @@
 package trafficlog
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"edgepen/proxy/logfile"
 )
 
 // lineMax is how much of the first line of a request is recorded, in bytes.
 const lineMax = 100
 
-// flushEvery is how long a line may wait in memory.
-const flushEvery = time.Second
-
 // Log is an open log. Its methods may be called at the same time.
 type Log struct {
-	name   string
-	report func(error)
-
-	mu   sync.Mutex
-	file *os.File // nil: the log goes to conn
-	out  *bufio.Writer
-	conn net.Conn
-	line []byte // under construction
-	lost error  // the first error since the last Reopen; later ones are not worth a word each
-
-	stop chan struct{}
-	done sync.WaitGroup
+	name string
+	file *logfile.Writer // nil: the log goes to far
+	far  *sender
 }
 
-// Open begins a log: to the penlogd at host:port, otherwise to a file, which is appended to.
-// What fails later goes to report, the first error after each opening.
-func Open(name string, report func(error)) (*Log, error) {
-	l := &Log{name: name, report: report, stop: make(chan struct{})}
+// Open begins a log: to the penlogd at host:port, otherwise to a file, which is appended to. What is lost later is reported, at most every
+// logfile.ReportEvery.
+func Open(name string, report func(logfile.Loss)) (*Log, error) {
 	if IsAddress(name) {
-		conn, err := net.Dial("udp", name)
+		far, err := newSender(name, report)
 		if err != nil {
-			return nil, fmt.Errorf("log to %s: %v", name, err)
+			return nil, err
 		}
-		l.conn = conn
-		return l, nil
+		return &Log{name: name, far: far}, nil
 	}
-	if err := l.open(); err != nil {
+	f, err := open(name)
+	if err != nil {
 		return nil, err
 	}
-	l.done.Go(l.flushLoop)
-	return l, nil
+	return &Log{name: name, file: logfile.New(f, report)}, nil
 }
 
 // IsAddress reports whether a log's name is the address of a penlogd rather than a file.
@@ -63,95 +48,46 @@ func IsAddress(name string) bool { return strings.Contains(name, ":") && !string
 // Name is what the log was opened by.
 func (l *Log) Name() string { return l.name }
 
-func (l *Log) open() error {
+func open(name string) (*os.File, error) {
 	// Not to wait for a pipe's reader: whoever opens the log holds what everybody needs.
-	f, err := os.OpenFile(l.name, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o644)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o644)
 	switch {
 	case errors.Is(err, syscall.ENXIO):
-		return fmt.Errorf("log file: %s is a pipe that nobody reads", l.name)
+		return nil, fmt.Errorf("log file: %s is a pipe that nobody reads", name)
 	case err != nil:
-		return fmt.Errorf("log file: %v", err)
+		return nil, fmt.Errorf("log file: %v", err)
 	}
-	l.file, l.out = f, bufio.NewWriterSize(hurried{f}, 64<<10)
-	return nil
+	return f, nil
 }
 
-// hurried is a file that is not waited for: a pipe whose reader has stopped loses what is written from then on, as a disk that is full does,
-// rather than hold up the connections whose lines these are.
-type hurried struct{ *os.File }
-
-// pipePatience is how long a pipe's reader may take to make room.
-const pipePatience = 100 * time.Millisecond
-
-// Write implements io.Writer.
-func (h hurried) Write(p []byte) (int, error) {
-	h.SetWriteDeadline(time.Now().Add(pipePatience)) //nolint:errcheck // files know no deadline, and do not wait for readers
-	return h.File.Write(p)
-}
-
-// Reopen goes on in a new file of the same name, after the old one was moved away. Where that cannot be opened the old one
-// stays in use.
+// Reopen goes on in a new file of the same name, after the old one was moved away, or looks up anew where the penlogd is. Where that fails all stays as
+// it is; that the old file has lost lines is no reason.
 func (l *Log) Reopen() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.file == nil {
-		return nil
+	if l.far != nil {
+		return l.far.reopen()
 	}
-	old, buffered := l.file, l.out
-	if err := l.open(); err != nil {
-		return err
-	}
-	l.lost = nil
-	return errors.Join(buffered.Flush(), old.Close())
+	return l.file.Reopen(func() (*os.File, error) { return open(l.name) })
 }
 
-// Close writes what is left and ends the log.
+// Close writes what is left and ends the log. What cannot be written soon is lost, and reported.
 func (l *Log) Close() error {
-	close(l.stop)
-	l.done.Wait()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.file == nil {
-		return l.conn.Close()
+	if l.far != nil {
+		return l.far.close()
 	}
-	return errors.Join(l.out.Flush(), l.file.Close())
+	return l.file.Close()
 }
 
-func (l *Log) flushLoop() {
-	t := time.NewTicker(flushEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-l.stop:
-			return
-		case <-t.C:
-			l.mu.Lock()
-			l.note(l.out.Flush())
-			l.mu.Unlock()
-		}
-	}
-}
+// lineSize is more than a line takes: addresses are short, a Unix socket's path has at most 108 bytes.
+const lineSize = 512
 
-func (l *Log) note(err error) {
-	if err != nil && l.lost == nil {
-		l.lost = err
-		l.report(err)
-	}
-}
-
-// Record notes that a client sent data to a server. It allocates nothing.
+// Record notes that a client sent data to a server. It allocates nothing, and does not wait for the file.
 func (l *Log) Record(now time.Time, client, server string, data []byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.file == nil {
-		l.line = appendDatagram(l.line[:0], client, server, data)
-		_, err := l.conn.Write(l.line)
-		l.note(err)
+	if l.far != nil {
+		l.far.send(client, server, data)
 		return
 	}
-	l.line = appendLine(l.line[:0], now, client, server, data)
-	_, err := l.out.Write(l.line)
-	l.note(err)
+	var b [lineSize]byte
+	l.file.Add(appendLine(b[:0], now, client, server, data))
 }
 
 // appendLine makes the line of a file: CLIENT UNIXTIME SERVER FIRSTLINE.

@@ -1,14 +1,17 @@
 package trafficlog
 
 import (
+	"bufio"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"edgepen/proxy/logfile"
 )
 
 var moment = time.Unix(1795342144, 0)
@@ -43,7 +46,7 @@ func read(t *testing.T, path string) string {
 
 func TestFileIsReopened(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	l, err := Open(path, func(err error) { t.Error(err) })
+	l, err := Open(path, none(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +69,7 @@ func TestFileIsReopened(t *testing.T) {
 // TestLinesAreWrittenSoon: nobody has to send HUP to see the last line. The original holds them back.
 func TestLinesAreWrittenSoon(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	l, err := Open(path, func(err error) { t.Error(err) })
+	l, err := Open(path, none(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +87,7 @@ func TestReopenKeepsTheOldFileWhereTheNewOneCannotBe(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l, err := Open(filepath.Join(dir, "log"), func(err error) { t.Error(err) })
+	l, err := Open(filepath.Join(dir, "log"), none(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,28 +106,8 @@ func TestReopenKeepsTheOldFileWhereTheNewOneCannotBe(t *testing.T) {
 	}
 }
 
-func TestDatagrams(t *testing.T) {
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pc.Close()
-	l, err := Open(pc.LocalAddr().String(), func(err error) { t.Error(err) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	l.Record(moment, "192.0.2.1", "10.0.0.1", []byte("GET / HTTP/1.1\r\n"))
-	b := make([]byte, 1000)
-	pc.SetReadDeadline(time.Now().Add(5 * time.Second))
-	n, _, err := pc.ReadFrom(b)
-	if err != nil || string(b[:n]) != "+ 192.0.2.1 10.0.0.1 GET / HTTP/1.1\n" {
-		t.Errorf("%q, %v", b[:n], err)
-	}
-}
-
 func TestRecordAllocatesNothing(t *testing.T) {
-	l, err := Open(filepath.Join(t.TempDir(), "log"), func(err error) { t.Error(err) })
+	l, err := Open(filepath.Join(t.TempDir(), "log"), none(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +118,17 @@ func TestRecordAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestPipes: a pipe that nobody reads is refused, and one whose reader has stopped holds nobody up.
+// losses collects what a Log reports.
+type losses chan logfile.Loss
+
+func (l losses) report(loss logfile.Loss) { l <- loss }
+
+// none is told of losses that there are not to be.
+func none(t *testing.T) func(logfile.Loss) {
+	return func(l logfile.Loss) { t.Errorf("%+v", l) }
+}
+
+// TestPipes: a pipe that nobody reads is refused, and one whose reader has stopped holds nobody up. When it reads again its lines go on, whole ones.
 func TestPipes(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(name, 0o600); err != nil {
@@ -149,16 +142,70 @@ func TestPipes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	lost := make(chan error, 1)
-	l, err := Open(name, func(err error) { lost <- err })
+	lost := make(losses, 100)
+	l, err := Open(name, lost.report)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 10000 { // more than a pipe and the buffer hold
+	line := "192.0.2.1 1795342144 10.0.0.1 " + strings.Repeat("A", 100)
+	for range 30000 { // more than a pipe and the buffers hold
 		l.Record(moment, "192.0.2.1", "10.0.0.1", []byte(strings.Repeat("A", 100)))
 	}
-	if err := <-lost; !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("lines were lost: %v", err)
+	if loss := <-lost; loss.Lines == 0 || loss.Err != nil {
+		t.Errorf("%+v", loss)
 	}
-	l.Close() //nolint:errcheck // its lines are lost
+	read := bufio.NewScanner(reader)
+	for n := range 1000 {
+		if !read.Scan() || read.Text() != line {
+			t.Fatalf("line %d is %q, %v", n, read.Text(), read.Err())
+		}
+	}
+	l.Record(moment, "a", "b", []byte("one"))
+	go l.Close()
+	last := ""
+	for read.Scan() {
+		if last = read.Text(); last != line && last != "a 1795342144 b one" {
+			t.Fatalf("a line became %q", last)
+		}
+	}
+	if last != "a 1795342144 b one" {
+		t.Errorf("the last line is %q", last)
+	}
+}
+
+// TestReopenAfterLosses: that lines have been lost does not keep the log from going on in a new file.
+func TestReopenAfterLosses(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("this needs /dev/full")
+	}
+	dir := t.TempDir()
+	name, lost := filepath.Join(dir, "log"), make(losses, 100)
+	if err := os.Symlink("/dev/full", name); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(name, lost.report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Record(moment, "a", "b", []byte("one\n"))
+	if loss := <-lost; loss.Lines != 1 || !errors.Is(loss.Err, syscall.ENOSPC) {
+		t.Errorf("%+v", loss)
+	}
+	l.Record(moment, "a", "b", []byte("two\n")) // lost by Reopen itself
+	if err := os.Rename(name, name+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Reopen(); err != nil {
+		t.Error(err)
+	}
+	l.Record(moment, "a", "b", []byte("three\n"))
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := read(t, name); got != "a 1795342144 b three\n" {
+		t.Errorf("%q", got)
+	}
+	if loss := <-lost; loss.Lines != 1 {
+		t.Errorf("%+v", loss)
+	}
 }

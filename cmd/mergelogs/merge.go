@@ -97,27 +97,42 @@ func (s *server) advance() error {
 // line is a line of a web server's log in the common format, or the combined one, which begins like it.
 type line struct {
 	client  string
-	who     string // between client and "[", without leading blanks
+	who     string // between client and the last "[" before the request, without leading blanks
 	at      time.Time
 	between string // between "]" and the request's first quote
-	request string // up to the next double quote
+	request string // up to the next double quote that is not escaped
 	rest    string
 }
 
 // dateLayout is how a log writes a time.
 const dateLayout = "02/Jan/2006:15:04:05 -0700"
 
+// parseLine takes a line apart. The user's name comes before the time and the request, and strangers choose it: it may hold brackets, and quotes as
+// servers write them.
 func parseLine(text string) (l line, ok bool) {
 	client, text, blank := strings.Cut(text, " ")
-	who, text, open := strings.Cut(text, "[")
-	date, text, closed := strings.Cut(text, "]")
-	between, text, quoted := strings.Cut(text, `"`)
-	request, rest, unquoted := strings.Cut(text, `"`)
-	if client == "" || !blank || !open || !closed || !quoted || !unquoted {
+	before, text, quoted := cutQuote(text)
+	request, rest, unquoted := cutQuote(text)
+	closed := strings.LastIndexByte(before, ']')
+	open := strings.LastIndexByte(before[:max(closed, 0)], '[')
+	if client == "" || !blank || open < 0 || !quoted || !unquoted {
 		return l, false
 	}
-	at, ok := parseDate(date)
-	return line{client, strings.TrimLeft(who, " "), at, between, request, rest}, ok
+	at, ok := parseDate(before[open+1 : closed])
+	return line{client, strings.TrimLeft(before[:open], " "), at, before[closed+1:], request, rest}, ok
+}
+
+// cutQuote cuts text around its first double quote that no backslash stands before, which servers put before one that is part of a name or request.
+func cutQuote(text string) (before, after string, found bool) {
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			return text[:i], text[i+1:], true
+		}
+	}
+	return text, "", false
 }
 
 // parseDate takes a time without a zone for UTC, as the original does. Logs count whole seconds; a fraction, which

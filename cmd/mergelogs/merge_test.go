@@ -118,6 +118,27 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// TestStrangersNames: what a client calls itself changes neither the time nor the request of its line, nor leaves it out. nginx writes brackets as they are
+// and quotes as \x22, Apache puts a backslash before the latter.
+func TestStrangersNames(t *testing.T) {
+	for _, name := range []string{"[", "]", "a [b] c", "a [01/Jan/2000:00:00:00 +0000] b", `a [01/Jan/2000:00:00:00 +0000] \"X\"`, `\"`, `a\"X\"b`, `\\`, `\x22X\x22`, `\x5C`} {
+		l, ok := parseLine(strings.Replace(strings.TrimSuffix(hit(7, "A"), "\n"), "joe", name, 1))
+		if want := "- " + name + " "; !ok || l.who != want || l.request != "A" || l.at.Unix() != first+7 {
+			t.Errorf("%s: %v, %+v", name, ok, l)
+		}
+	}
+	for request, want := range map[string]string{`GET /\"a\" HTTP/1.1`: `GET /\"a\" HTTP/1.1`, `\\`: `\\`, `]`: `]`} {
+		if l, ok := parseLine(hit(7, request)); !ok || l.request != want {
+			t.Errorf("%s: %v, %+v", request, ok, l)
+		}
+	}
+	for _, text := range []string{`9 - - ] "A" 1`, `9 - - [] "A" 1`, `9 - - \"A\" 1`, `9 - - [01/Jan/2026:00:00:06 +0000] "A\" 1`, `9 - - "A" [01/Jan/2026:00:00:06 +0000] 1`} {
+		if l, ok := parseLine(text); ok {
+			t.Errorf("%s became %+v", text, l)
+		}
+	}
+}
+
 // TestLeftOut checks that what is no log line is reported, and kept with -r.
 func TestLeftOut(t *testing.T) {
 	long := strings.Repeat("x", 3*maxLine)
@@ -257,6 +278,8 @@ func FuzzLine(f *testing.F) {
 	f.Add(`a [31/Dec/1969:23:59:59 -1200]""`)
 	f.Add(`a [31/Dec/1969:23:59:52,9 -1200]""`)
 	f.Add(`a [31/Dec/9999:12:00:00 -1200]""`)
+	f.Add(`a - x [01/Jan/2000:00:00:00 +0000] \"b\" [31/Dec/1999:23:59:59 +0000] [ "GET /\"\\" "\`)
+	f.Add(`a ]\[31/Dec/1999:23:59:59 +0000]\]""`)
 	f.Fuzz(func(t *testing.T, text string) {
 		l, ok := parseLine(text)
 		if !ok {

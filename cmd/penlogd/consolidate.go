@@ -114,18 +114,35 @@ func (c *consolidator) fromServer(from netip.Addr, line []byte) error {
 }
 
 // parseLine finds what follows the client's address in a line of a common or combined log, and the request: the first
-// text in double quotes.
+// text in double quotes. Strangers choose the user's name, which comes before: servers put a backslash before its quotes.
 func parseLine(line []byte) (rest, request []byte, ok bool) {
 	blank := bytes.IndexByte(line, ' ')
-	open := bytes.IndexByte(line, '"')
-	if blank < 0 || open < blank {
+	if blank < 0 || bytes.IndexByte(line[:blank], '"') >= 0 {
 		return nil, nil, false
 	}
-	length := bytes.IndexByte(line[open+1:], '"')
+	rest = line[blank:]
+	open := quote(rest)
+	if open < 0 {
+		return nil, nil, false
+	}
+	length := quote(rest[open+1:])
 	if length < 0 {
 		return nil, nil, false
 	}
-	return line[blank:], line[open+1 : open+1+length], true
+	return rest, rest[open+1:][:length], true
+}
+
+// quote is where the first double quote is that no backslash stands before; -1: there is none.
+func quote(text []byte) int {
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			return i
+		}
+	}
+	return -1
 }
 
 // find is the latest visit to a server whose request begins with the given one, nil where there is none. A visit may

@@ -43,7 +43,10 @@ func TestConsolidate(t *testing.T) {
 		{name: "control characters", in: []string{web + "|x \t\"\x1b[2J\x00\" \x7f\xff"}, want: "x \t\".[2J.\" .\xff\n"},
 		{name: "the oldest goes", size: 2, in: []string{pen + "|+ c1 127.0.0.2 A\n+ c2 127.0.0.2 B\n+ c3 127.0.0.2 C",
 			web + "|x \"A\"\nx \"B\"\nx \"C\""}, want: "x \"A\"\nc2 \"B\"\nc3 \"C\"\n"},
-		{name: "bogus web lines", in: []string{web + "|nothing at all\nno \"quote\n\n\"A\" 1\nx\"A\" 1\n\"", web + "|"}, notes: 6},
+		{name: "quotes in a user's name", in: []string{pen + "|+ c1 127.0.0.2 A\n+ c2 127.0.0.2 B", web + `|x - a\"B\" [] "A" 1` + "\n" + `x - \\\"B\"\\ "A" 1`},
+			want: `c1 - a\"B\" [] "A" 1` + "\n" + `c1 - \\\"B\"\\ "A" 1` + "\n"},
+		{name: "quotes in a request", in: []string{pen + `|+ c1 127.0.0.2 A\"B`, web + `|x "A\"B" 1`}, want: `c1 "A\"B" 1` + "\n"},
+		{name: "bogus web lines", in: []string{web + "|nothing at all\nno \"quote\n\n\"A\" 1\nx\"A\" 1\n\"\nx \"A\\\" 1\nx \\\"A\"", web + "|"}, notes: 8},
 		{name: "bogus pen lines", in: []string{web + "|+\n+ a\n+ a b\n+ c 127.0.0.2 \n+ c localhost A\n+ c 127.2 A\n+\tc\t127.0.0.2\tA\n+ " +
 			z(100) + " 127.0.0.2 A\n+ \x1b 127.0.0.2 A", web + `|x "A"`}, want: "x \"A\"\n", notes: 9},
 	} {
@@ -105,6 +108,7 @@ func TestWriteError(t *testing.T) {
 // bounded.
 func FuzzDatagram(f *testing.F) {
 	f.Add([]byte("+ 10.1.1.1 127.0.0.2 GET / HTTP/1.1\n"), []byte(`x - - "GET / HTTP/1.1" 200 5`))
+	f.Add([]byte("+ 10.1.1.1 ::1 GET /\n"), []byte(`x - \\\"GET /\" "GET /\\" \`))
 	f.Add([]byte("+ ::1 ::1 A"), []byte("\"\n+\n\x00\" \"\""))
 	f.Fuzz(func(t *testing.T, one, two []byte) {
 		var out strings.Builder

@@ -80,6 +80,8 @@ func TestMatch(t *testing.T) {
 		{name: "as far as pen has them", pen: told("a", 0, "s", z(100)), web: hit(0, z(200)) + hit(0, z(98)), want: "a=" + z(200) + " s=" + z(98)},
 		{name: "empty requests", pen: told("a", 0, "s", ""), web: hit(0, ""), want: "s="},
 		{name: "pen's log out of order", pen: told("a", 30, "s", "A") + told("b", 10, "s", "A") + told("c", 20, "s", "A"), web: hit(9, "A") + hit(19, "A") + hit(29, "A"), want: "b=A c=A a=A"},
+		{name: "a clock that was ahead", flags: "-j 5", pen: told("a", 0, "s", "A") + told("x", 86400, "s", "X") + told("b", 10, "s", "B") + told("x", 86400, "s", "X") + told("c", 20, "s", "A") + told("d", 86401, "s", "D"),
+			web: hit(0, "A") + hit(11, "B") + hit(20, "A") + hit(40, "A") + hit(86400, "X") + hit(86401, "D"), want: "a=A b=B c=A s=A x=X d=D"},
 		{name: "a late line", flags: "-j 10", pen: told("a", 0, "s", "A") + told("b", 15, "s", "B"), web: hit(15, "B") + hit(0, "A"), want: "b=B a=A"},
 		{name: "carriage returns", pen: "c 1767225600 s A\r\n", web: strings.TrimSuffix(hit(0, "A"), "\n") + "\r\n", want: "c=A"},
 		{name: "no last newline", pen: "c 1767225600 s A", web: strings.TrimSuffix(hit(0, "A"), "\n"), want: "c=A"},
@@ -96,6 +98,35 @@ func TestMatch(t *testing.T) {
 				t.Errorf("status %d, %s\n got %s\nwant %s", status, errors, got, c.want)
 			}
 		})
+	}
+}
+
+// TestReadsAhead: as many lines as it reads ahead may be of a clock that was wrong, and no more are kept than these and those of the time around.
+func TestReadsAhead(t *testing.T) {
+	var pen, web strings.Builder
+	for n := range aheadMax - 1 {
+		pen.WriteString(told("x", 1e6+n, "s", "X"))
+	}
+	const hits = 20 * aheadMax
+	for n := range hits {
+		pen.WriteString(told(fmt.Sprintf("c%d", n), n, "s", fmt.Sprint(n)))
+		web.WriteString(hit(n, fmt.Sprint(n)))
+	}
+	dir := logs(t, map[string]string{"pen": pen.String(), "web": web.String()})
+	in, err := openLog(filepath.Join(dir, "pen"), nil, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.close()
+	w := newWindow(in, 10)
+	for n := range hits {
+		client, found, err := w.client("s", fmt.Sprint(n), int64(first+n))
+		if want := fmt.Sprintf("c%d", n); err != nil || !found || client != want {
+			t.Fatalf("%s is %q, %v, %v", want, client, found, err)
+		}
+		if len(w.order) > 50 || len(w.visits) > 50 || len(w.ahead) > aheadMax {
+			t.Fatalf("at %d it holds %d visits, %d of them different, and %d ahead", n, len(w.order), len(w.visits), len(w.ahead))
+		}
 	}
 }
 

@@ -19,15 +19,20 @@ type visit struct {
 	at     int64
 }
 
-// window is the part of pen's log around the time that the web servers' logs have reached: memory is what it holds.
+// aheadMax is how many lines are read that are too late for the window. A clock that was wrong for a moment has a few such lines before others that are
+// not: they must not hide these.
+const aheadMax = 1000
+
+// window is the part of pen's log around the time that the web servers' logs have reached: memory is what it holds, and aheadMax lines.
 type window struct {
 	log    *logFile
 	jitter int64 // seconds
 
-	visits map[asked][]visit // by time
-	order  []expiry          // of all visits, as they were read
-	newest int64             // time of the last visit read
-	atEnd  bool
+	visits  map[asked][]visit // by time
+	order   []expiry          // of all visits, as they came in
+	ahead   []entry           // lines that are later, as they were read
+	soonest int64             // time of the first of them to come in, with ahead
+	atEnd   bool
 }
 
 type expiry struct {
@@ -35,8 +40,14 @@ type expiry struct {
 	what asked
 }
 
+// entry is a line of pen's log.
+type entry struct {
+	what asked
+	visit
+}
+
 func newWindow(log *logFile, jitter int64) *window {
-	return &window{log: log, jitter: jitter, visits: map[asked][]visit{}, newest: -2 * secondsMax}
+	return &window{log: log, jitter: jitter, visits: map[asked][]visit{}}
 }
 
 // client is who asked a server for that at the time nearest to at, at most jitter away; of two, the earlier one.
@@ -68,7 +79,8 @@ func byTime(v visit, at int64) int { return cmp.Compare(v.at, at) }
 // move reads what is up to jitter later than at, and lets go of what is too old for it and for lines that come late: web
 // servers log a request when it ends, with the time when it began.
 func (w *window) move(at int64) error {
-	for !w.atEnd && w.newest <= at+w.jitter {
+	w.admit(at + w.jitter)
+	for !w.atEnd && len(w.ahead) < aheadMax {
 		text, ok, err := w.log.read()
 		if err != nil {
 			return err
@@ -81,8 +93,7 @@ func (w *window) move(at int64) error {
 			w.log.reject(text, "client unix-time server request")
 			continue
 		}
-		w.newest = v.at
-		w.add(what, v)
+		w.take(entry{what, v}, at+w.jitter)
 	}
 	gone := 0
 	for gone < len(w.order) && w.order[gone].at < at-2*w.jitter {
@@ -91,6 +102,31 @@ func (w *window) move(at int64) error {
 	}
 	w.order = w.order[gone:]
 	return nil
+}
+
+// admit lets in those of the lines read ahead that are not later than a time.
+func (w *window) admit(latest int64) {
+	if len(w.ahead) == 0 || w.soonest > latest {
+		return
+	}
+	read := w.ahead
+	w.ahead = w.ahead[:0]
+	for _, e := range read {
+		w.take(e, latest)
+	}
+	clear(read[len(w.ahead):])
+}
+
+// take takes a line that was read: in, unless it is later than a time, or else to those that wait.
+func (w *window) take(e entry, latest int64) {
+	if e.at <= latest {
+		w.add(e.what, e.visit)
+		return
+	}
+	if len(w.ahead) == 0 || e.at < w.soonest {
+		w.soonest = e.at
+	}
+	w.ahead = append(w.ahead, e)
 }
 
 // add keeps visits in the order of time; pen's log is nearly so already.

@@ -47,8 +47,8 @@ static:
 	$(STATICCHECK) ./...
 
 race:
-	@if command -v $${CC:-gcc} >/dev/null; then set -x; CGO_ENABLED=1 $(GO) test -race -timeout 9m ./...; \
-	else echo "no C compiler: the tests run without the race detector"; set -x; $(GO) test -timeout 9m ./...; fi
+	@if command -v $${CC:-gcc} >/dev/null; then set -x; CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...; \
+	else echo "no C compiler: the tests run without the race detector"; set -x; $(GO) test -timeout 15m ./...; fi
 
 manual:
 	@if command -v mandoc >/dev/null; then mandoc -T lint -W warning docs/*.1; else echo "no mandoc: the manual pages are not checked"; fi

@@ -23,7 +23,7 @@ import (
 const patience = 20 * time.Second
 
 // runTime is how long all scripts together may take, many times what they need.
-const runTime = 5 * time.Minute
+const runTime = 8 * time.Minute
 
 // TestScripts runs the programs as their users do: every file of testdata/script is a page about one behaviour.
 //

@@ -24,18 +24,10 @@ import (
 // understood is what they, as proxies that read whole bodies first, pass on to a net/http server that writes it down.
 func TestNothingSmuggled(t *testing.T) {
 	cases := smugglingtest.Load(t, "..")
-	for kind, front := range map[string]func(*testing.T, string) string{"net-http": nil, "nginx": startNginx, "apache": startApache} {
+	for kind, front := range fronts {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			var w witness
-			standard := httptest.NewUnstartedServer(&w)
-			standard.Config.DisableGeneralOptionsHandler = true // OPTIONS * is to be seen as well
-			standard.Start()
-			t.Cleanup(standard.Close)
-			addr := standard.Listener.Addr().String()
-			if front != nil {
-				addr = front(t, addr)
-			}
+			w, addr := startWitness(t, front)
 			p, _ := start(t, func(c *Config) {
 				c.Servers = []backend.Spec{spec(t, addr)}
 				c.HTTP = true
@@ -45,6 +37,23 @@ func TestNothingSmuggled(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fronts are the kinds of servers, and what starts each in front of a witness; nil: the witness is of that kind itself.
+var fronts = map[string]func(t *testing.T, witness string) string{"net-http": nil, "nginx": startNginx, "apache": startApache}
+
+// startWitness starts a witness, and what stands in front of it.
+func startWitness(t *testing.T, front func(*testing.T, string) string) (w *witness, addr string) {
+	w = new(witness)
+	standard := httptest.NewUnstartedServer(w)
+	standard.Config.DisableGeneralOptionsHandler = true // OPTIONS * is to be seen as well
+	standard.Start()
+	t.Cleanup(standard.Close)
+	addr = standard.Listener.Addr().String()
+	if front != nil {
+		addr = front(t, addr)
+	}
+	return w, addr
 }
 
 // witness is a server that writes down what it was asked.
@@ -97,6 +106,12 @@ func (w *witness) check(t *testing.T, c *smugglingtest.Case, kind, addr string) 
 	if c.Refuse != 0 && (len(statuses) == 0 || statuses[len(statuses)-1] != c.Refuse) {
 		t.Errorf("%v: the client got %d, expected %d at the end", c, statuses, c.Refuse)
 	}
+	w.checkFields(t, c, kind, fields)
+}
+
+// checkFields compares the fields that the server got.
+func (w *witness) checkFields(t *testing.T, c *smugglingtest.Case, kind, fields string) {
+	t.Helper()
 	for _, text := range c.Without {
 		if strings.Contains(fields, text) {
 			t.Errorf("%v: the server got %q in %q", c, text, fields)

@@ -7,8 +7,14 @@
 //	refuse STATUS                       the client gets this status instead, and the connection ends
 //	cut                                 the client leaves before the request is complete, and no server sees it as one
 //	without TEXT, with TEXT             of the fields that servers get, as lines "name: value" in lower case
-//	nginx answers, apache answers       that server answers what we forward itself, by a refusal or not, and passes nothing on
+//	nginx answers, apache answers       that server answers what we forward itself, by a refusal or not, and passes nothing on; so does net-http
 //	apache sees METHOD TARGET HOST      that server makes this of what we forward
+//
+// Below testdata/smuggling/h2 are requests of HTTP/2. There "@ " stands before a field's name and, behind a blank, its value, where \x20 is a blank of the
+// name's own; "| " before the payload of a DATA frame. Fields behind DATA are a trailer. The last frame ends the stream, unless a line "~" says that it
+// does not. Of the verdicts, refuse leaves the connection as it is, cut is by RST_STREAM, and there is one more:
+//
+//	reset CODE                          the client gets RST_STREAM, whatever servers have seen, and the connection goes on
 package smugglingtest
 
 import (
@@ -23,15 +29,16 @@ import (
 // A Seen is a request as a server understood it.
 type Seen struct{ Method, Target, Host, Body string }
 
-// A Case is a stream of bytes from a client and what is to become of it.
+// A Case is a stream of bytes from a client, or one of HTTP/2, and what is to become of it.
 type Case struct {
 	File, Name, Clause string
 	Raw                []byte
-	Forward            []Seen
-	Refuse             int // the status; 0: it is not refused
-	Cut                bool
-	With, Without      []string
-	Differs            map[string][]Seen // what a kind of server passes on, where that is not the same
+	Stream
+	Forward       []Seen
+	Refuse        int // the status; 0: it is not refused
+	Cut           bool
+	With, Without []string
+	Differs       map[string][]Seen // what a kind of server passes on, where that is not the same
 }
 
 // String is how a failure names a case.
@@ -40,7 +47,18 @@ func (c *Case) String() string { return c.File + ": " + c.Name + " (" + c.Clause
 // Load reads the corpus below the directory of the module, root.
 func Load(t testing.TB, root string) []*Case {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, "testdata", "smuggling", "*.txt"))
+	all := load(t, root, "*.txt")
+	for _, c := range all {
+		if c.Clause == "" || len(c.Raw) == 0 || len(c.Forward) == 0 && c.Refuse == 0 && !c.Cut {
+			t.Fatalf("%v lacks its clause, bytes or verdict", c)
+		}
+	}
+	return all
+}
+
+func load(t testing.TB, root string, pattern ...string) []*Case {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(append([]string{root, "testdata", "smuggling"}, pattern...)...))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no corpus below %s (%v)", root, err)
 	}
@@ -63,11 +81,6 @@ func Load(t testing.TB, root string) []*Case {
 			}
 		}
 	}
-	for _, c := range all {
-		if c.Clause == "" || len(c.Raw) == 0 || len(c.Forward) == 0 && c.Refuse == 0 && !c.Cut {
-			t.Fatalf("%v lacks its clause, bytes or verdict", c)
-		}
-	}
 	return all
 }
 
@@ -80,12 +93,17 @@ func (c *Case) add(line string) error {
 		return nil
 	case "|":
 		raw, err := unescape(rest)
-		c.Raw = append(c.Raw, raw...)
+		c.Raw, c.Data = append(c.Raw, raw...), append(c.Data, raw)
 		return err
+	case "@":
+		return c.field(rest)
+	case "~":
+		c.Open = true
+		return nil
 	case ">":
 		return c.verdict(rest)
 	}
-	return fmt.Errorf("neither name, clause, bytes nor verdict: %q", line)
+	return fmt.Errorf("neither name, clause, bytes, field nor verdict: %q", line)
 }
 
 func (c *Case) verdict(line string) error {
@@ -99,13 +117,15 @@ func (c *Case) verdict(line string) error {
 		status, err := strconv.Atoi(rest)
 		c.Refuse = status
 		return err
+	case "reset":
+		return c.reset(rest)
 	case "cut":
 		c.Cut = true
 	case "with":
 		c.With = append(c.With, rest)
 	case "without":
 		c.Without = append(c.Without, rest)
-	case "nginx", "apache":
+	case "net-http", "nginx", "apache":
 		return c.differs(word, rest)
 	default:
 		return fmt.Errorf("unknown verdict %q", line)

@@ -22,6 +22,7 @@ type head struct {
 
 	method, scheme, path, authority, protocol string
 	hasAuthority                              bool
+	hasField                                  bool   // one that is no pseudo-header has come
 	fields                                    []byte // those that are not pseudo-headers, as lines
 	cookie                                    []byte // all cookies in one
 	host, length                              string
@@ -58,12 +59,13 @@ func (h *head) field(f hpack.HeaderField) {
 		h.malformed = h.pseudo(f)
 		return
 	}
+	h.hasField = true
 	h.malformed = h.regular(f.Name, f.Value)
 }
 
 // pseudo takes a pseudo-header (RFC 9113 section 8.3).
 func (h *head) pseudo(f hpack.HeaderField) error {
-	if h.trailer || len(h.fields)+len(h.cookie) > 0 || h.hasHost || h.length != "" {
+	if h.trailer || h.hasField {
 		return errPseudo
 	}
 	if !plainWord(f.Value) {

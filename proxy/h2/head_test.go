@@ -1,12 +1,14 @@
 package h2
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/net/http2/hpack"
 
 	"edgepen/httpx"
+	"edgepen/httpx/smugglingtest"
 )
 
 // headOf makes a head of "name: value" words, after the four pseudo-headers of a GET unless others are given.
@@ -120,33 +122,133 @@ func TestLargeHeads(t *testing.T) {
 	}
 }
 
-// FuzzHead makes heads of what clients say: one is refused, or is one request to the strict parser of HTTP/1.1, the very one that was meant.
+// FuzzHead makes heads, and trailers, of what clients say: one is refused, or is one request to the strict parser of HTTP/1.1, the very one that was
+// meant, or the end of a body and nothing behind it.
 func FuzzHead(f *testing.F) {
-	f.Add("GET", "/", "example.com", "x", "y", "cookie", "a=b", true)
-	f.Add("POST", "/a?b", "[::1]:443", "content-length", "3", "expect", "100-continue", false)
-	f.Add("GET", "/ HTTP/1.1\r\nX: y", "a", "X", "y", "", "", true)
-	f.Add("GET", "*", "a\r\nb", "transfer-encoding", "chunked", "x", "y", false)            // CVE-2021-33193 and its like: what a downgrade lets through
-	f.Add("GET", "/", "a", "content-length", "0", "content-length", "10", false)            // CVE-2021-21295
-	f.Add("GET /x HTTP/1.1\r\nHost: b\r\n\r\nGET", "/", "a", "host", "b", "te", "x", false) // a second request in the method
-	f.Add("POST", "/", "a", "content-length", "18446744073709551615", "", "", false)        // CVE-2021-36740: one that is too large
-	f.Add("GET", "/", "a", "foo: bar\r\ntransfer-encoding", "chunked", "", "", false)       // names that hold fields
-	f.Fuzz(func(t *testing.T, method, path, authority, name, value, name2, value2 string, bodyless bool) {
-		text, err := headOf(bodyless, [2]string{":method", method}, [2]string{":scheme", "https"}, [2]string{":path", path},
-			[2]string{":authority", authority}, [2]string{name, value}, [2]string{name2, value2})
-		if err != nil {
-			return
+	add := func(bodyless bool, fields ...string) {
+		var block []byte
+		for i := 0; i < len(fields); i += 2 {
+			block = appendLiteral(block, fields[i], fields[i+1])
 		}
-		var parsed httpx.Request
-		b := []byte(text)
-		n, err := parsed.Parse(b, 1<<20)
-		if err != nil {
-			return
+		f.Add(block, bodyless, []byte(nil))
+	}
+	add(true, ":method", "GET", ":scheme", "https", ":path", "/", ":authority", "example.com", "x", "y", "cookie", "a=b")
+	add(false, ":method", "POST", ":scheme", "https", ":path", "/a?b", ":authority", "[::1]:443", "content-length", "3", "expect", "100-continue")
+	for _, c := range smugglingtest.LoadHTTP2(f, "../..") {
+		var block, trailer []byte
+		for _, one := range c.Fields {
+			block = appendLiteral(block, one.Name, one.Value)
 		}
-		if n != len(text) || method != "CONNECT" && (string(parsed.Method(b)) != method || string(parsed.Target(b)) != path) || string(parsed.Host(b)) != authority {
-			t.Errorf("%q: a request of %d bytes, %s %s at %s", text, n, parsed.Method(b), parsed.Target(b), parsed.Host(b))
+		for _, one := range c.Trailer {
+			trailer = appendLiteral(trailer, one.Name, one.Value)
 		}
-		if chunked := parsed.Body.Chunked(); bodyless && !parsed.Body.Done() || !bodyless && !chunked && parsed.Body.Remaining() == 0 && name != "content-length" && name2 != "content-length" {
-			t.Errorf("%q: bodyless %v, but the body is done %v", text, bodyless, parsed.Body.Done())
+		if len(block) < 4096 {
+			f.Add(block, len(c.Data) == 0, trailer)
+		}
+	}
+	f.Fuzz(func(t *testing.T, block []byte, bodyless bool, trailer []byte) {
+		if h, fields := decoded(block, false); h != nil && h.check(bodyless) == nil {
+			compareHead(t, h, fields, bodyless)
+		}
+		if h, _ := decoded(trailer, true); h != nil && h.malformed == nil {
+			compareTrailer(t, h)
 		}
 	})
+}
+
+// appendLiteral appends a field as plain as it can be encoded (RFC 7541 section 6.2.2), so that mutations change what it says.
+func appendLiteral(b []byte, name, value string) []byte {
+	b = append(b, 0)
+	for _, s := range []string{name, value} {
+		n := len(s)
+		if n < 127 {
+			b = append(b, byte(n))
+		} else {
+			b = append(b, 127)
+			for n -= 127; n >= 128; n >>= 7 {
+				b = append(b, byte(n)|128)
+			}
+			b = append(b, byte(n))
+		}
+		b = append(b, s...)
+	}
+	return b
+}
+
+// decoded is the head that a block makes, and its fields by name; nil: it is not one of HPACK.
+func decoded(block []byte, trailer bool) (*head, map[string][]string) {
+	h, fields := new(head), map[string][]string{}
+	h.reset(1<<20, trailer)
+	dec := hpack.NewDecoder(4096, func(f hpack.HeaderField) {
+		h.field(f)
+		fields[f.Name] = append(fields[f.Name], f.Value)
+	})
+	if _, err := dec.Write(block); err != nil || dec.Close() != nil {
+		return nil, nil
+	}
+	return h, fields
+}
+
+// compareHead compares a head with what the parser of HTTP/1.1 makes of it.
+func compareHead(t *testing.T, h *head, fields map[string][]string, bodyless bool) {
+	var parsed httpx.Request
+	b := h.appendRequest(nil, bodyless)
+	n, err := parsed.Parse(b, 1<<20)
+	if err != nil {
+		return
+	}
+	one := func(names ...string) string { // the only value, of the first name that has any
+		for _, name := range names {
+			if values := fields[name]; len(values) > 0 {
+				return values[0]
+			}
+		}
+		return ""
+	}
+	method, opens := one(":method"), one(":protocol") != ""
+	if opens {
+		method = "GET"
+	}
+	if n != len(b) || string(parsed.Method(b)) != method || string(parsed.Target(b)) != one(":path") || string(parsed.Host(b)) != one(":authority", "host") {
+		t.Errorf("%q: a request of %d bytes, %s %s at %s", b, n, parsed.Method(b), parsed.Target(b), parsed.Host(b))
+	}
+	if opens {
+		return
+	}
+	lines := 4 // the request line, Host, Connection and the end
+	for name, values := range fields {
+		switch {
+		case strings.HasPrefix(name, ":"), name == "host":
+		case name == "cookie" && strings.Join(values, "") == "": // it says nothing
+		case name == "cookie", name == "content-length":
+			lines++
+		default:
+			lines += len(values)
+		}
+	}
+	length, _ := strconv.ParseInt(one("content-length"), 10, 64)
+	chunked := !bodyless && len(fields["content-length"]) == 0
+	if chunked {
+		lines++
+	}
+	if strings.Count(string(b), "\n") != lines || strings.Count(string(b), "\r") != lines {
+		t.Errorf("%q: expected %d lines", b, lines)
+	}
+	if parsed.Body.Chunked() != chunked || !chunked && parsed.Body.Remaining() != length || parsed.KeepAlive {
+		t.Errorf("%q: chunked %v, %d bytes, kept alive %v", b, parsed.Body.Chunked(), parsed.Body.Remaining(), parsed.KeepAlive)
+	}
+}
+
+// compareTrailer feeds a trailer to the body of HTTP/1.1 that it ends.
+func compareTrailer(t *testing.T, h *head) {
+	const chunked = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+	var parsed httpx.Request
+	if _, err := parsed.Parse([]byte(chunked), 4096); err != nil {
+		t.Fatal(err)
+	}
+	b := h.appendTrailer(nil)
+	text := string(b) // Feed changes what it is given
+	if n, _, err := parsed.Body.Feed(b); err == nil && (n != len(text) || !parsed.Body.Done()) {
+		t.Errorf("%q: %d of %d bytes are the end, which it is: %v", text, n, len(text), parsed.Body.Done())
+	}
 }

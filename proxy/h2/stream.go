@@ -21,9 +21,10 @@ type Stream struct {
 	id uint32
 
 	// The reader's own.
-	ahead   []byte // what is to be read next: the head, or the end of a chunked body
-	chunked bool   // a body whose length is not known is read in chunks
-	page    []byte // the answer to what is no request; nil: it is one
+	ahead    []byte // what is to be read next: the head, or the end of a chunked body
+	withheld bool   // not before the body has ended: it is to be empty
+	chunked  bool   // a body whose length is not known is read in chunks
+	page     []byte // the answer to what is no request; nil: it is one
 
 	// The writer's own.
 	answer streams.Answer
@@ -66,6 +67,7 @@ func newStream(s *session, of opening) *Stream {
 		return st
 	}
 	st.ahead = s.block.appendRequest(make([]byte, 0, 512), of.ended)
+	st.withheld = !of.ended && st.length == 0
 	st.chunked = !of.ended && st.length < 0 && s.block.protocol == ""
 	st.answer.Accept = s.block.accept
 	return st
@@ -88,9 +90,10 @@ func (st *Stream) takeBody(p []byte, n int64) error {
 		return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeFlowControl}
 	}
 	if st.length >= 0 {
-		if st.length -= int64(len(p)); st.length < 0 { // RFC 9113 section 8.1.1
+		if int64(len(p)) > st.length { // RFC 9113 section 8.1.1
 			return http2.StreamError{StreamID: st.id, Code: http2.ErrCodeProtocol}
 		}
+		st.length -= int64(len(p))
 	}
 	st.consumed(n - int64(len(p)))
 	if st.closed {
@@ -200,7 +203,16 @@ func (st *Stream) finish() {
 }
 
 // Read returns what comes next of the request. After its end there is nothing more, as on a connection whose client has closed its side.
+//
+// A request whose body is longer than it says is malformed, and must not be forwarded (RFC 9113 section 8.1.1). So that nobody takes one for whole, the
+// last byte of as many as were announced is read only once the body has ended; where none were announced, the head.
 func (st *Stream) Read(p []byte) (int, error) {
+	if st.withheld {
+		if err := st.awaitEnd(); err != nil {
+			return 0, err
+		}
+		st.withheld = false
+	}
 	if n := copy(p, st.ahead); n > 0 {
 		st.ahead = st.ahead[n:]
 		return n, nil
@@ -225,11 +237,23 @@ func (st *Stream) Read(p []byte) (int, error) {
 	return streams.Chunk(p, n), nil
 }
 
+// awaitEnd waits until the body has ended.
+func (st *Stream) awaitEnd() error {
+	st.mu().Lock()
+	defer st.mu().Unlock()
+	for !st.bodyEnded {
+		if err := st.wait(&st.some, st.readBy); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readBody waits for part of the body.
 func (st *Stream) readBody(p []byte) (int, error) {
 	st.mu().Lock()
 	defer st.mu().Unlock()
-	for st.at == len(st.body) && !st.bodyEnded && !st.hung {
+	for st.ready() == 0 && !st.bodyEnded && !st.hung {
 		if err := st.wait(&st.some, st.readBy); err != nil {
 			return 0, err
 		}
@@ -237,12 +261,21 @@ func (st *Stream) readBody(p []byte) (int, error) {
 	if st.at == len(st.body) || st.hung {
 		return 0, io.EOF
 	}
-	n := copy(p, st.body[st.at:])
+	n := copy(p, st.body[st.at:][:st.ready()])
 	if st.at += n; st.at == len(st.body) && cap(st.body) > frameMax {
 		st.body, st.at = nil, 0
 	}
 	st.consumed(int64(n))
 	return n, nil
+}
+
+// ready is how much of the body may be read. s.mu is held.
+func (st *Stream) ready() int {
+	n := len(st.body) - st.at
+	if st.length == 0 && !st.bodyEnded && n > 0 {
+		return n - 1
+	}
+	return n
 }
 
 // wait waits until something may have changed, or says why nothing will. s.mu is held, and given away meanwhile.

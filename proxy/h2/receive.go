@@ -31,11 +31,10 @@ func (s *session) take(f http2.Frame) error {
 			return http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeProtocol}
 		}
 	case *http2.GoAwayFrame: // it opens no more streams; what is under way goes on
-		return nil
 	case *http2.PushPromiseFrame:
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
-	return s.bother() // by what has no effect, and what we do not know (RFC 9113 section 5.5)
+	return s.bother() // by what changes nothing, and what we do not know (RFC 9113 section 5.5)
 }
 
 // takeHeaders begins a request, or the trailer of one.
@@ -242,11 +241,11 @@ func (s *session) takeReset(f *http2.RSTStreamFrame) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.open[f.StreamID]
-	if st == nil {
-		if f.StreamID > s.last {
-			return http2.ConnectionError(http2.ErrCodeProtocol)
-		}
-		return nil
+	switch {
+	case st == nil && f.StreamID > s.last:
+		return http2.ConnectionError(http2.ErrCodeProtocol)
+	case st == nil:
+		return s.botherLocked()
 	}
 	st.give(errGone)
 	st.shut()
@@ -262,7 +261,7 @@ func (s *session) takeReset(f *http2.RSTStreamFrame) error {
 // takeSettings does as the client wishes.
 func (s *session) takeSettings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
-		return nil
+		return s.bother()
 	}
 	if s.annoyed(max(1, float64(f.NumSettings())/10)) { // there are ten that a client may have to say
 		return errAnnoyed
@@ -304,7 +303,7 @@ func (s *session) takePing(f *http2.PingFrame) error {
 		if f.Data == partingPing {
 			s.part()
 		}
-		return nil
+		return s.bother()
 	}
 	if err := s.bother(); err != nil {
 		return err

@@ -252,8 +252,12 @@ var errAnnoyed error = http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
 // annoyed reports whether a client has kept us busy with nothing for too long, n more of which has come. What was answered since speaks for it.
 func (s *session) annoyed(n float64) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.annoyedLocked(n)
+}
+
+func (s *session) annoyedLocked(n float64) bool {
 	done := s.done + s.out.sent
-	s.mu.Unlock()
 	s.temper.calm(float64(20 * (done - s.answered)))
 	s.answered = done
 	return s.temper.add(n, time.Now())
@@ -261,7 +265,13 @@ func (s *session) annoyed(n float64) bool {
 
 // bother is one more of what keeps us busy with nothing.
 func (s *session) bother() error {
-	if s.annoyed(1) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.botherLocked()
+}
+
+func (s *session) botherLocked() error {
+	if s.annoyedLocked(1) {
 		return errAnnoyed
 	}
 	return nil

@@ -20,8 +20,8 @@ import (
 	"edgepen/httpx"
 )
 
-// TestFloodsOfControlFrames: who sends what has to be answered, and does not read the answers, is hung up on or waits; neither may need memory
-// without end (CVE-2019-9512, CVE-2019-9515, CVE-2019-9514).
+// TestFloodsOfControlFrames: who sends what has to be answered, or changes nothing, is told to calm down and hung up on. Who does not read the answers is
+// hung up on or waits; neither may need memory without end (CVE-2019-9512, CVE-2019-9515, CVE-2019-9514, CVE-2019-9518).
 func TestFloodsOfControlFrames(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -45,28 +45,52 @@ func TestFloodsOfControlFrames(t *testing.T) {
 			}
 			return f.fr.WriteData(1, false, nil)
 		}},
+		{"PING that answers nobody", func(f *frames, _ uint32) error { return f.fr.WritePing(true, [8]byte{1}) }},
+		{"SETTINGS that answer nobody", func(f *frames, _ uint32) error { return f.fr.WriteSettingsAck() }},
+		{"GOAWAY", func(f *frames, _ uint32) error { return f.fr.WriteGoAway(0, http2.ErrCodeNo, nil) }},
+		{"RST_STREAM of what is over", func(f *frames, n uint32) error {
+			if n == 0 {
+				f.headers(1, true, nil)
+			}
+			return f.fr.WriteRSTStream(1, http2.ErrCodeCancel)
+		}},
+		{"frames that nobody knows", func(f *frames, _ uint32) error { return f.fr.WriteRawFrame(0xf0, 0, 0, nil) }},
 		{"PRIORITY", func(f *frames, n uint32) error {
 			return f.fr.WritePriority(2*n+1, http2.PriorityParam{StreamDep: 2*n + 3, Weight: 1})
 		}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(c.name+", the answers read", func(t *testing.T) {
+			f := newFrames(t, serving(t, func(ctx context.Context, _ string, _ net.Conn) { <-ctx.Done() }))
+			said := make(chan string, 1)
+			go func() { said <- f.until(0) }()
+			f.flood(c.send)
+			if got := <-said; got != "GOAWAY ENHANCE_YOUR_CALM" {
+				t.Errorf("the client got %q", got)
+			}
+		})
+		t.Run(c.name+", no answer read", func(t *testing.T) {
 			f := newFrames(t, serving(t, func(ctx context.Context, _ string, _ net.Conn) { <-ctx.Done() }))
 			before := heap()
-			var err error
-			for n := uint32(0); n < 40000 && err == nil; n++ {
-				if n%1000 == 0 {
-					f.conn.SetWriteDeadline(time.Now().Add(2 * time.Second)) //nolint:errcheck // the write fails
-				}
-				err = c.send(f, n)
-			}
+			err := f.flood(c.send)
 			if grown := heap() - before; grown > 16<<20 {
 				t.Errorf("%d MB were needed, and it ended with %v", grown>>20, err)
 			}
-			if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Log("the client has to wait")
 			}
 		})
 	}
+}
+
+// flood sends more than anybody puts up with, until that fails.
+func (f *frames) flood(send func(f *frames, n uint32) error) (err error) {
+	for n := uint32(0); n < 40000 && err == nil; n++ {
+		if n%1000 == 0 {
+			f.conn.SetWriteDeadline(time.Now().Add(2 * time.Second)) //nolint:errcheck // the write fails
+		}
+		err = send(f, n)
+	}
+	return err
 }
 
 // heap is how many bytes are in use.

@@ -29,7 +29,7 @@ const runTime = 8 * time.Minute
 //
 // A script has its own directory $WORK and its own ports $PORT1 to $PORT9. The programs of the project are on the path, and
 // the real pen, where it is installed, is $ORIGINAL with $ORIGINALCTL; $USER is who runs the tests. Beside the commands of testscript it has those of
-// commands; conditions are [original], [root], [netns] and testscript's own.
+// commands; conditions are [original], [root], [netns], [networks], [mounts] and testscript's own.
 func TestScripts(t *testing.T) {
 	bin := buildPrograms(t)
 	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH")+string(os.PathListSeparator)+"/usr/sbin")
@@ -73,6 +73,8 @@ func condition(name string) (bool, error) {
 		return os.Geteuid() == 0, nil
 	case "netns": // not even root may have networks of its own in every container
 		return exec.Command("unshare", "-n", "true").Run() == nil, nil
+	case "networks": // with names, which several programs can be in, and linked to one another
+		return exec.Command("unshare", "-n", "-m", "sh", "-c", "mount -t tmpfs none /run && ip netns add x && ip -n x link add eth0 type veth peer name eth1").Run() == nil, nil
 	case "mounts": // nor mounts that nobody else sees
 		return exec.Command("unshare", "-m", "mount", "--bind", "/tmp", "/tmp").Run() == nil, nil
 	}
@@ -116,6 +118,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"issue":            issue,
 		"mmdb":             mmdb,
 		"module":           module,
+		"namespaces":       namespaces,
 		"npm":              npm,
 		"observe":          observe,
 		"occupy":           occupy,
@@ -138,6 +141,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"start-refused":    startRefused,
 		"status":           status,
 		"stop-server":      stopServer,
+		"within":           within,
 		"ws":               websocket,
 	}
 }

@@ -15,7 +15,7 @@ import (
 const datagramMax = 1 << 16
 
 // datagramServers starts servers for datagrams: datagram-servers NAME=PORT|/path/to/socket… Each answers every datagram with
-// its name, a blank and what it was sent, or, if that is long, how much.
+// its name, a blank and what it was sent, or, if that is long, how much; "whence" with the address that it came from behind it.
 func datagramServers(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: datagram-servers NAME=PORT|/path/to/socket…")
@@ -49,6 +49,9 @@ func answerDatagrams(name string, pc net.PacketConn) {
 		text := string(buf[:n])
 		if n > 1000 {
 			text = fmt.Sprintf("%d bytes", n)
+		}
+		if addr, ok := from.(*net.UDPAddr); ok && text == "whence" {
+			text += " " + addr.IP.String()
 		}
 		pc.WriteTo([]byte(name+" "+text), from) //nolint:errcheck // whoever asked has left
 	}

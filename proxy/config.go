@@ -158,8 +158,9 @@ type Config struct {
 	HSTS         HSTS     // what browsers are told about TLS
 	RemoveFields []string // of responses
 
-	ProxyFrom []ProxySource // peers that say who their client is by the PROXY protocol, or must not; the first that fits counts
-	ProxyOut  int           // version of the PROXY header that servers are sent; 0: none
+	ProxyFrom   []ProxySource // peers that say who their client is by the PROXY protocol, or must not; the first that fits counts
+	ProxyOut    int           // version of the PROXY header that servers are sent; 0: none
+	ProxyOutMax int           // bytes of one with the client's certificate; where it would be longer, and with 0, it has none
 
 	Certificates     certs.Source
 	TLS              tls.Options

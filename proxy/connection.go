@@ -350,7 +350,7 @@ func (c *connection) open(srv *backend.Server, snap *snapshot, by time.Time) (*r
 // secure introduces the client to a server, and begins TLS, where these are asked for.
 func (c *connection) secure(s *relay.Socket, srv *backend.Server, snap *snapshot, by time.Time) (*relay.Stream, error) {
 	if snap.ProxyOut > 0 {
-		if err := c.introduce(s, snap.ProxyOut, by); err != nil {
+		if err := c.introduce(s, snap, by); err != nil {
 			s.Close()
 			return nil, err
 		}

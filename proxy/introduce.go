@@ -86,10 +86,17 @@ func (c *connection) shownPort() string {
 }
 
 // introduce sends a server the PROXY header of the client.
-func (c *connection) introduce(s *relay.Socket, version int, by time.Time) error {
-	head, err := proxyproto.Format(version, c.introduction())
+func (c *connection) introduce(s *relay.Socket, snap *snapshot, by time.Time) error {
+	h := c.introduction()
+	if snap.ProxyOutMax > 0 {
+		h.Certificate = c.certificate()
+	}
+	head, cut, err := proxyproto.Fit(snap.ProxyOut, h, snap.ProxyOutMax)
 	if err != nil {
 		return err
+	}
+	if cut {
+		c.p.log.Info("certificate left out of a PROXY header", "client", c.shown, "bytes", snap.ProxyOutMax)
 	}
 	if err := s.SetWriteDeadline(by); err != nil {
 		return err
@@ -143,6 +150,17 @@ func (c *connection) introduction() proxyproto.Header {
 		h.Denied = ReasonWords[c.denial.reason]
 	}
 	return h
+}
+
+// certificate is the one by which the client was verified, in DER: here, or where TLS does not end here, by the proxy before us; "" if it was not.
+func (c *connection) certificate() string {
+	switch {
+	case c.secured.Version == "":
+		return c.said.Certificate
+	case len(c.secured.PeerChain) > 0:
+		return string(c.secured.PeerChain[0].Raw)
+	}
+	return ""
 }
 
 // placeFields is what servers are told of where a client is; "" what nobody knows.
@@ -199,6 +217,7 @@ func (d datagrams) introduce(s *snapshot, o *udp.Origin, denied string) error {
 	if h.UniqueID = cmp.Or(before.UniqueID, said.UniqueID); h.UniqueID == "" {
 		h.UniqueID = uniqueID()
 	}
+	h.Certificate = "" // each datagram would be longer by it
 	h.Denied = denied
 	h.Country, h.Network = s.placeFields(o.Client.Addr())
 	o.Head, err = proxyproto.Format(2, h)

@@ -12,11 +12,13 @@ import (
 func TestFlowsKeepTheirIdentifier(t *testing.T) {
 	s := &snapshot{Config: Config{ProxyOut: 2}}
 	client, local := netip.MustParseAddrPort("192.0.2.1:4711"), netip.MustParseAddrPort("192.0.2.2:53")
-	said := proxyproto.Header{Client: client, Server: netip.MustParseAddrPort("192.0.2.3:853"), TLS: true, Version: "TLSv1.3", ALPN: "dot"}
+	said := proxyproto.Header{Client: client, Server: netip.MustParseAddrPort("192.0.2.3:853"), TLS: true, Version: "TLSv1.3", ALPN: "dot",
+		Verified: true, CommonName: "a client", Certificate: "DER"}
 	head, err := proxyproto.Format(2, said)
 	if err != nil {
 		t.Fatal(err)
 	}
+	said.Certificate = "" // each datagram would be longer by it
 	ids := map[string]bool{}
 	for _, c := range []struct {
 		origin udp.Origin

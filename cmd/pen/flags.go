@@ -84,7 +84,7 @@ func (o *options) serverFlags() []flag {
 		o.setting("", "health-fall", "N", "health_fall", groupServers, "failed checks in a row that take a server down [3]"),
 		o.setting("", "health-status", "N[-M],…", "health_status", groupServers, "statuses that are good [200-399]"),
 		o.setting("", "health-host", "NAME", "health_host", groupServers, "Host that checks ask for [the server's name]"),
-		o.setting("", "proxy-out", "v1|v2", "proxy_out", groupServers, "introduce clients to servers by a PROXY header, with UDP (v2) before each datagram"),
+		o.setting("", "proxy-out", "v1|v2[,N]", "proxy_out", groupServers, "introduce clients to servers by a PROXY header, with UDP (v2) before each datagram; with certificates (v2) where it then has at most N bytes"),
 		text("e", "emergency", "HOST[:PORT]", groupServers, "server for when no other is left", &o.emergency),
 		text("B", "abuse", "HOST[:PORT]", groupServers, "server for clients that client_acl denies", &o.abuse),
 	}

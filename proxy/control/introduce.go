@@ -1,8 +1,11 @@
 package control
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"edgepen/proxy"
@@ -59,21 +62,44 @@ func sourceWords(source proxy.ProxySource) []string {
 	return []string{source.Peers.String(), ruleWords[source.Rule]}
 }
 
-// proxyOut is "proxy_out v1|v2".
+// proxyOut is "proxy_out v1|v2 [BYTES]".
 func (c *call) proxyOut() error {
+	words := strings.Split(strings.Join(c.words, ","), ",")
+	version, most := max(0, slices.Index(outVersions, words[0])), 0
 	switch {
 	case c.no:
-		c.ProxyOut = 0
 	case len(c.words) == 0:
 		if c.ProxyOut > 0 {
-			c.printf("v%d\n", c.ProxyOut)
+			c.printf("%s\n", strings.Join(outWords(&c.Config), " "))
 		}
-	case c.words[0] == "v1":
-		c.ProxyOut = 1
-	case c.words[0] == "v2":
-		c.ProxyOut = 2
-	default:
-		return fmt.Errorf("proxy_out: %q: expected v1 or v2", c.words[0])
+		return nil
+	case version == 0:
+		return fmt.Errorf("proxy_out: %q: expected v1 or v2", words[0])
+	case len(words) > 2:
+		return fmt.Errorf("proxy_out: unexpected word %q", words[2])
+	case len(words) == 2 && version == 1:
+		return errors.New("proxy_out: headers of version 1 have no certificates: only v2 takes a number")
+	case len(words) == 2:
+		var err error
+		if most, err = number(words[1], "bytes of a header with a certificate", 1, longestHead); err != nil {
+			return fmt.Errorf("proxy_out: %v", err)
+		}
 	}
+	c.ProxyOut, c.ProxyOutMax = version, most
 	return nil
+}
+
+// outVersions are those that proxy_out takes; none is the first.
+var outVersions = []string{"", "v1", "v2"}
+
+// longestHead is how long a PROXY header can be, by its own length field.
+const longestHead = 16 + math.MaxUint16
+
+// outWords is what proxyOut reads.
+func outWords(c *proxy.Config) []string {
+	words := []string{outVersions[c.ProxyOut]}
+	if c.ProxyOutMax > 0 {
+		words = append(words, strconv.Itoa(c.ProxyOutMax))
+	}
+	return words
 }

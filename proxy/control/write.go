@@ -260,7 +260,7 @@ func (w *writer) connections(c *proxy.Config) {
 		w.command(append([]string{"proxy_protocol"}, sourceWords(source)...)...)
 	}
 	if c.ProxyOut > 0 {
-		w.command("proxy_out", fmt.Sprintf("v%d", c.ProxyOut))
+		w.command(append([]string{"proxy_out"}, outWords(c)...)...)
 	} else {
 		w.command("no", "proxy_out")
 	}

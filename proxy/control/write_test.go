@@ -125,7 +125,9 @@ func (r random) settings(c *proxy.Config) {
 	if r.on() {
 		c.Source = netip.MustParseAddr(r.word("192.0.2.1", "2001:db8::1"))
 		c.ProxyFrom = []proxy.ProxySource{{Peers: netip.MustParsePrefix("10.1.0.0/16"), Rule: proxy.ProxyRule(r.IntN(3))}, {Peers: netip.MustParsePrefix("::/0")}}
-		c.ProxyOut = 1 + r.IntN(2)
+		if c.ProxyOut = 1 + r.IntN(2); c.ProxyOut == 2 {
+			c.ProxyOutMax = r.IntN(9999)
+		}
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 		c.GeoIP, c.GeoBuiltin = []string{"/a b.mmdb", "c.mmdb"}, false
 	}

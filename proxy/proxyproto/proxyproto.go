@@ -28,6 +28,8 @@ type Header struct {
 	TLS                                bool
 	Version, Cipher, Group, CommonName string
 	Verified, Resumed                  bool
+	// Certificate is the client's own in DER, where it is Verified; "" where nobody says.
+	Certificate string
 	// Authority is the name that the client asked for, ALPN the protocol agreed on.
 	Authority, ALPN string
 	// UniqueID tells the client's connection from all others: at most 128 bytes of any kind.
@@ -172,6 +174,9 @@ func (h *Header) take(tlvs []proto.TLV) {
 		h.CommonName, _ = ssl.ClientCN()
 		h.Verified = (ssl.ClientCertConn() || ssl.ClientCertSess()) && ssl.Verified()
 		h.Resumed = h.Verified && !ssl.ClientCertConn()
+		if der, ok := ssl.ClientCert(); ok && h.Verified { // one that nobody vouches for is no certificate
+			h.Certificate = string(der)
+		}
 	}
 }
 
@@ -209,6 +214,18 @@ func fieldsAt(b []byte) int {
 
 func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
+}
+
+// Fit is Format for a receiver that takes headers of so many bytes. In one that would be longer the certificate is left out, which is most of it: servers can do
+// without, but not without the rest.
+func Fit(version int, h Header, most int) (head []byte, cut bool, err error) {
+	head, err = Format(version, h)
+	if version == 1 || h.Certificate == "" || err == nil && len(head) <= most {
+		return head, false, err
+	}
+	h.Certificate = ""
+	head, err = Format(version, h)
+	return head, true, err
 }
 
 // Format writes a header in version 1 or 2. Version 1 says nothing but the addresses.
@@ -290,6 +307,10 @@ func (h *Header) ssl() tlvparse.PP2SSL {
 			ssl.Client |= tlvparse.PP2_BITFIELD_CLIENT_CERT_CONN
 		}
 	}
+	certificate := ""
+	if h.Verified {
+		certificate = h.Certificate
+	}
 	for _, sub := range []struct {
 		kind proto.PP2Type
 		text string
@@ -298,6 +319,7 @@ func (h *Header) ssl() tlvparse.PP2SSL {
 		{proto.PP2_SUBTYPE_SSL_CIPHER, h.Cipher},
 		{proto.PP2_SUBTYPE_SSL_GROUP, h.Group},
 		{proto.PP2_SUBTYPE_SSL_CN, h.CommonName},
+		{proto.PP2_SUBTYPE_SSL_CLIENT_CERT, certificate},
 	} {
 		if sub.text != "" {
 			ssl.TLV = append(ssl.TLV, proto.TLV{Type: sub.kind, Value: []byte(sub.text)})

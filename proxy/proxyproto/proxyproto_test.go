@@ -82,6 +82,7 @@ func everyHeader() []Header {
 		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:53"), Datagram: true, UniqueID: "1"},
 		{Client: ap("[2001:db8::1]:4711"), Server: ap("[2001:db8::2]:53"), Datagram: true},
 		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.3", CommonName: "a client", Verified: true, Resumed: true},
+		{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.3", CommonName: "a client", Verified: true, Certificate: "0\x00DER\xff"},
 	}
 }
 
@@ -112,6 +113,66 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	}
 	if h, err := Parse(b); err != nil || h.Client != ap("192.0.2.1:1") || h.Server != ap("[2001:db8::2]:2") {
 		t.Errorf("%+v, %v", h, err)
+	}
+}
+
+// TestCertificatesThatDoNotFit are left out, and nothing else is.
+func TestCertificatesThatDoNotFit(t *testing.T) {
+	h := Header{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.3", CommonName: "a client", Verified: true, UniqueID: "an id"}
+	bare, err := Format(2, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what                       string
+		version, certificate, most int
+		cut                        bool
+	}{
+		{"a small one", 2, 1000, 4096, false},
+		{"one that just fits", 2, 4096 - len(bare) - 3, 4096, false},
+		{"one too many", 2, 4096 - len(bare) - 2, 4096, true},
+		{"the largest of all", 2, 16 + 65535 - len(bare) - 3, 16 + 65535, false},
+		{"more than the header can hold", 2, 16 + 65535 - len(bare) - 2, 16 + 65535, true},
+		{"more than a field can hold", 2, 70000, 16 + 65535, true},
+		{"none is wanted", 2, 1, 0, true},
+		{"none is there", 2, 0, 0, false},
+		{"version 1 has none", 1, 1000, 10, false},
+	} {
+		h.Certificate = strings.Repeat("c", c.certificate)
+		head, cut, err := Fit(c.version, h, c.most)
+		length := len(bare) + 3 + c.certificate
+		if c.cut || c.certificate == 0 {
+			length = len(bare)
+		}
+		if err != nil || cut != c.cut || c.version == 2 && len(head) != length || c.version == 1 && !strings.HasPrefix(string(head), "PROXY TCP4 ") {
+			t.Errorf("%s: %d bytes, cut %v, %v; want %d", c.what, len(head), cut, err, length)
+		}
+		if c.version == 2 && c.cut && string(head) != string(bare) {
+			t.Errorf("%s: more than the certificate is left out: %q", c.what, head)
+		}
+	}
+}
+
+// TestCertificatesThatNobodyVouchesFor are neither said nor heard.
+func TestCertificatesThatNobodyVouchesFor(t *testing.T) {
+	ssl := func(client, verify byte) []byte {
+		return []byte(string(signature2) + "\x21\x11\x00\x1f\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x01\xbb\x20\x00\x10" +
+			string([]byte{client, 0, 0, 0, verify}) + "\x21\x00\x02v1\x28\x00\x03DER")
+	}
+	for _, c := range []struct {
+		what           string
+		client, verify byte
+		want           string
+	}{
+		{"found good", 1 | 2 | 4, 0, "DER"}, {"found good once", 1 | 4, 0, "DER"}, {"found bad", 1 | 2 | 4, 1, ""}, {"not shown", 1, 0, ""}, {"without TLS", 2 | 4, 0, ""},
+	} {
+		if h, err := Parse(ssl(c.client, c.verify)); err != nil || h.Certificate != c.want {
+			t.Errorf("%s: %q, %v", c.what, h.Certificate, err)
+		}
+	}
+	h := Header{Client: ap("192.0.2.1:4711"), Server: ap("192.0.2.2:443"), TLS: true, Version: "TLSv1.3", Certificate: "secret"}
+	if b, err := Format(2, h); err != nil || strings.Contains(string(b), "secret") {
+		t.Errorf("%q, %v", b, err)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"edgepen/cmd/penlogd/weblog"
 )
 
 // merger writes the lines of several web servers in the order of time, with the clients that pen knows.
@@ -64,7 +66,11 @@ func (m *merger) earliest() *server {
 
 // write puts a server's next line out. Without a match the server's address stands for the client's, so that it shows.
 func (m *merger) write(s *server) error {
-	client, found, err := m.pen.client(s.name, s.next.request, m.shift(s.next.at))
+	at := m.shift(s.next.at)
+	client, found, err := m.pen.client(s.name, s.next.request, at)
+	if said := weblog.AsPen(s.next.request); err == nil && !found && said != s.next.request {
+		client, found, err = m.pen.client(s.name, said, at)
+	}
 	if err != nil {
 		return err
 	}
@@ -122,17 +128,13 @@ func parseLine(text string) (l line, ok bool) {
 	return line{client, strings.TrimLeft(before[:open], " "), at, before[closed+1:], request, rest}, ok
 }
 
-// cutQuote cuts text around its first double quote that no backslash stands before, which servers put before one that is part of a name or request.
+// cutQuote cuts text around its first double quote that is not escaped.
 func cutQuote(text string) (before, after string, found bool) {
-	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '\\':
-			i++
-		case '"':
-			return text[:i], text[i+1:], true
-		}
+	i := weblog.Quote(text)
+	if i < 0 {
+		return text, "", false
 	}
-	return text, "", false
+	return text[:i], text[i+1:], true
 }
 
 // parseDate takes a time without a zone for UTC, as the original does. Logs count whole seconds; a fraction, which

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,22 @@ func TestStrangersNames(t *testing.T) {
 		if l, ok := parseLine(text); ok {
 			t.Errorf("%s became %+v", text, l)
 		}
+	}
+}
+
+// TestEscapes: a client is not lost by asking for what servers write in other words than pen.
+func TestEscapes(t *testing.T) {
+	dir := logs(t, map[string]string{
+		"pen": told("c1", 0, "s", `GET /"a\b`) + told("c2", 0, "s", "GET /..") + told("c3", 0, "s", `GET /\x22`),
+		"web": hit(0, `GET /\"a\\b`) + hit(0, `GET /\x22a\x5Cb`) + hit(0, `GET /\xc3\xa9`) + hit(0, `GET /\x22`),
+	})
+	out, errors, status := merged(t, dir, "-p", "pen", "s:web")
+	var who []string
+	for line := range strings.Lines(out) {
+		who = append(who, strings.Fields(line)[0])
+	}
+	if status != 0 || !slices.Equal(who, []string{"c1", "c1", "c2", "c3"}) {
+		t.Errorf("status %d: %s%s", status, out, errors)
 	}
 }
 

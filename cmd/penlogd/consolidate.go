@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/netip"
 	"strings"
+
+	"edgepen/cmd/penlogd/weblog"
 )
 
 // requestKept is how much of a request is compared, in bytes: pen cuts the first line at 100, the original penlogd keeps 99.
@@ -102,7 +104,11 @@ func (c *consolidator) fromServer(from netip.Addr, line []byte) error {
 		return nil
 	}
 	c.line = c.line[:0]
-	if v := c.find(from, request); v != nil {
+	v := c.find(from, request)
+	if v == nil {
+		v = c.find(from, []byte(weblog.AsPen(string(request))))
+	}
+	if v != nil {
 		c.line = append(append(c.line, v.client...), rest...)
 	} else {
 		c.line = append(c.line, line...)
@@ -121,28 +127,15 @@ func parseLine(line []byte) (rest, request []byte, ok bool) {
 		return nil, nil, false
 	}
 	rest = line[blank:]
-	open := quote(rest)
+	open := weblog.Quote(rest)
 	if open < 0 {
 		return nil, nil, false
 	}
-	length := quote(rest[open+1:])
+	length := weblog.Quote(rest[open+1:])
 	if length < 0 {
 		return nil, nil, false
 	}
 	return rest, rest[open+1:][:length], true
-}
-
-// quote is where the first double quote is that no backslash stands before; -1: there is none.
-func quote(text []byte) int {
-	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '\\':
-			i++
-		case '"':
-			return i
-		}
-	}
-	return -1
 }
 
 // find is the latest visit to a server whose request begins with the given one, nil where there is none. A visit may

@@ -3,6 +3,7 @@ package control
 import (
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,6 +113,7 @@ func TestReplies(t *testing.T) {
 		{line: "no foo", err: "no foo: there is no such setting"},
 		{line: "no", err: `"no" wants the setting to switch off`},
 		{line: "no servers"}, // as the original does
+		{line: "no ssl_client_renegotiation_interval"},
 		{line: "no drain_timeout", err: "no drain_timeout: drain_timeout cannot be switched off; usage: drain_timeout [SECONDS]"},
 		{line: "tarpit_acl", reply: "tarpit_acl = -1"},
 		{line: "tarpit_acl 3", reply: "tarpit_acl = 3"},
@@ -144,7 +146,9 @@ func TestReplies(t *testing.T) {
 		{line: "log", reply: "pen.log\n"},
 		{line: "no log", reply: ""},
 		{line: "source 1.2.3.4", reply: ""},
-		{line: "source bad", reply: "unable to set source address to 'bad'"},
+		{line: "source bad.invalid", reply: "unable to set source address to 'bad.invalid'"},
+		{line: "source localhost", reply: ""},
+		{line: "source", err: "source wants an address"},
 		{line: "no source", reply: ""},
 		{line: "tcp_fastclose", reply: "do_cmd: ignoring tcp_fastclose without argument\n"},
 		{line: "tcp_fastclose up", reply: ""},
@@ -162,6 +166,7 @@ func TestReplies(t *testing.T) {
 		{line: "ssl_sni_path /etc/pen", reply: ""},
 		{line: "ssl_ocsp_response", err: "ssl_ocsp_response wants a value"},
 		{line: "ssl_client_renegotiation_interval 60", reply: ""},
+		{line: "ssl_client_renegotiation_interval", err: "ssl_client_renegotiation_interval wants seconds"},
 		{line: "emergency", err: "emergency wants a server"},
 		{line: "emergency www:80", reply: ""},
 		{line: "no emergency", reply: ""},
@@ -221,6 +226,17 @@ func TestReplies(t *testing.T) {
 		case reply != c.reply:
 			t.Errorf("%s\n got %q\nwant %q", c.line, reply, c.reply)
 		}
+	}
+}
+
+// TestSourceMayBeAName: of its addresses the first one of IPv4 is what write writes.
+func TestSourceMayBeAName(t *testing.T) {
+	in := interpreter()
+	if reply, err := in.Run("source localhost"); reply != "" || err != nil {
+		t.Fatalf("%q, %v", reply, err)
+	}
+	if got := in.Proxy.Config().Source; got != netip.MustParseAddr("127.0.0.1") {
+		t.Errorf("localhost is %s", got)
 	}
 }
 

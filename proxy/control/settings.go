@@ -1,12 +1,15 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"edgepen/certs"
 	"edgepen/proxy"
@@ -113,13 +116,35 @@ func (c *call) source() error {
 	if len(c.words) == 0 {
 		return errors.New("source wants an address: " + c.cmd.usage())
 	}
-	a, err := netip.ParseAddr(c.words[0])
+	a, err := sourceAddress(c.words[0])
 	if err != nil {
 		c.printf("unable to set source address to '%s'", c.words[0])
 		return nil
 	}
-	c.Source = a.Unmap()
+	c.Source = a
 	return nil
+}
+
+// sourceTimeout bounds the look-up of a name for source, as change after change waits for it.
+const sourceTimeout = 5 * time.Second
+
+// sourceAddress is an address, or the first one of a name, of IPv4 where it has any.
+func sourceAddress(word string) (netip.Addr, error) {
+	if a, err := netip.ParseAddr(word); err == nil {
+		return a.Unmap(), nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), sourceTimeout)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", word)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	for _, a := range found {
+		if a.Unmap().Is4() {
+			return a.Unmap(), nil
+		}
+	}
+	return found[0], nil
 }
 
 func (c *call) tarpit() error {

@@ -154,8 +154,8 @@ func settings() []*command {
 var deaf = map[string]bool{
 	"blacklist": true, "client_acl": true, "clients_max": true, "close": true, "conn_max": true, "connection": true, "control": true, "control_acl": true, "debug": true, "epoll": true,
 	"exit": true, "idlers": true, "include": true, "kqueue": true, "listen": true, "mode": true, "pending_max": true, "pid": true,
-	"poll": true, "recent": true, "select": true, "server": true, "servers": true, "socket": true, "status": true, "tcp_fastclose": true, "timeout": true,
-	"tracking": true, "write": true,
+	"poll": true, "recent": true, "select": true, "server": true, "servers": true, "socket": true, "ssl_client_renegotiation_interval": true, "status": true,
+	"tcp_fastclose": true, "timeout": true, "tracking": true, "write": true,
 }
 
 // inert is the commands that old files may hold and that change nothing here.

@@ -36,8 +36,8 @@ type backendServer struct {
 	turn  int // of the statuses of /turns
 }
 
-// servers starts HTTP servers: servers NAME=[tls:]PORT|/path/to/socket|HOST:PORT… See answer for what they say, and withTLS for
-// which certificate they show.
+// servers starts HTTP servers: servers NAME=[v2:][tls:]PORT|/path/to/socket|HOST:PORT… See answer for what they say, and withTLS for
+// which certificate they show. With v2: each connection has to begin with a PROXY header of that version.
 func servers(ts *testscript.TestScript, neg bool, args []string) {
 	startServers(ts, neg, args, func(b *backendServer) {
 		srv := &http.Server{Handler: http.HandlerFunc(b.answer),
@@ -62,11 +62,12 @@ func greeters(ts *testscript.TestScript, neg bool, args []string) {
 
 func startServers(ts *testscript.TestScript, neg bool, args []string, serve func(*backendServer)) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: servers|greeters NAME=[tls:]PORT|/path/to/socket…")
+		ts.Fatalf("usage: servers|greeters NAME=[v2:][tls:]PORT|/path/to/socket…")
 	}
 	w := worldOf(ts)
 	for _, arg := range args {
 		name, address, _ := strings.Cut(arg, "=")
+		address, introduced := strings.CutPrefix(address, "v2:")
 		address, secure := strings.CutPrefix(address, "tls:")
 		network := "tcp"
 		switch {
@@ -77,6 +78,9 @@ func startServers(ts *testscript.TestScript, neg bool, args []string, serve func
 		}
 		ln, err := listenSoon(network, address)
 		ts.Check(err)
+		if introduced {
+			ln = introducedListener{ln}
+		}
 		if secure {
 			ln = withTLS(ts, ln)
 		}
@@ -256,6 +260,8 @@ func (b *backendServer) answer(w http.ResponseWriter, r *http.Request) {
 		io.Copy(w, r.Body) //nolint:errcheck // as above
 	case "raw": // bytes of a file, whatever they are, and then the end
 		b.hijack(w, arg)
+	case "introduction": // the PROXY header that the connection began with, as describeHead writes it
+		io.WriteString(w, introductionOf(c.Conn)) //nolint:errcheck // as above
 	case "whence": // the address that the connection came from, as in NAME.conns
 		fmt.Fprintf(w, "connection from %s\n", r.RemoteAddr)
 	case "ws": // a WebSocket that echoes

@@ -14,14 +14,16 @@ import (
 // datagramMax is the largest datagram that the servers of scripts take, in bytes: more than IPv4 can carry.
 const datagramMax = 1 << 16
 
-// datagramServers starts servers for datagrams: datagram-servers NAME=PORT|/path/to/socket… Each answers every datagram with
-// its name, a blank and what it was sent, or, if that is long, how much; "whence" with the address that it came from behind it.
+// datagramServers starts servers for datagrams: datagram-servers NAME=[v2:]PORT|/path/to/socket… Each answers every datagram with
+// its name, a blank and what it was sent, or, if that is long, how much; "whence" with the address that it came from behind it. With v2: each datagram has
+// to begin with a PROXY header of that version, and in the answer stands what describeHead makes of it.
 func datagramServers(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: datagram-servers NAME=PORT|/path/to/socket…")
+		ts.Fatalf("usage: datagram-servers NAME=[v2:]PORT|/path/to/socket…")
 	}
 	for _, arg := range args {
 		name, address, _ := strings.Cut(arg, "=")
+		address, introduced := strings.CutPrefix(address, "v2:")
 		network := "udp"
 		switch {
 		case strings.Contains(address, "/"):
@@ -32,11 +34,11 @@ func datagramServers(ts *testscript.TestScript, neg bool, args []string) {
 		pc, err := net.ListenPacket(network, address)
 		ts.Check(err)
 		ts.Defer(func() { pc.Close() })
-		go answerDatagrams(name, pc)
+		go answerDatagrams(name, pc, introduced)
 	}
 }
 
-func answerDatagrams(name string, pc net.PacketConn) {
+func answerDatagrams(name string, pc net.PacketConn, introduced bool) {
 	buf := make([]byte, datagramMax)
 	for {
 		n, from, err := pc.ReadFrom(buf)
@@ -47,7 +49,10 @@ func answerDatagrams(name string, pc net.PacketConn) {
 			continue
 		}
 		text := string(buf[:n])
-		if n > 1000 {
+		if introduced {
+			head, payload, err := describeHead(buf[:n])
+			text = fmt.Sprintf("%s %v\n%s", payload, err, head)
+		} else if n > 1000 {
 			text = fmt.Sprintf("%d bytes", n)
 		}
 		if addr, ok := from.(*net.UDPAddr); ok && text == "whence" {

@@ -154,7 +154,7 @@ type Config struct {
 	RequestTimeout time.Duration // from a request's head to the end of the response; 0: none
 
 	BodyMax      int      // bytes of a request's body; 0: any number
-	RequestsMax  int      // of a client's connection in HTTP/1.1; 0: any number
+	RequestsMax  int      // of a client's connection; 0: any number
 	HSTS         HSTS     // what browsers are told about TLS
 	RemoveFields []string // of responses
 

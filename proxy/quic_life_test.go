@@ -94,6 +94,35 @@ func TestHTTP3Drain(t *testing.T) {
 	wait(t, "the end", drained)
 }
 
+// TestHTTP3RequestsMax: after so many requests a connection takes no more, and ends when those under way have; the client comes again.
+func TestHTTP3RequestsMax(t *testing.T) {
+	p, _ := startQUIC(t, func(c *Config) { c.RequestsMax = 3 })
+	c := quicTo(t, p, "127.0.0.1", nil)
+	c.ask(t, "GET", "/", nil, nil)
+	first := c.conn.Load()
+	c.ask(t, "GET", "/", nil, nil)
+	body, upload := io.Pipe()
+	answered := make(chan string, 1)
+	go func() {
+		said, err := c.try("POST", "/sum", body, nil)
+		answered <- fmt.Sprint(said, err)
+	}()
+	upload.Write([]byte("half")) //nolint:errcheck // it is a pipe
+	until(t, "the client to come again", func() bool {
+		c.ask(t, "GET", "/", nil, nil)
+		return c.conn.Load() != first
+	})
+	if first.Context().Err() != nil {
+		t.Error("the connection has ended with a request under way")
+	}
+	upload.Write([]byte("whole")) //nolint:errcheck // it is a pipe
+	upload.Close()
+	if got := <-answered; !strings.HasPrefix(got, "200  9 -1") {
+		t.Errorf("the response was %q", got)
+	}
+	wait(t, "the connection to end", first.Context().Done())
+}
+
 // TestHTTP3Idle: a connection without requests ends, whatever else its client does; a stream that begins a request and does not go on is none.
 func TestHTTP3Idle(t *testing.T) {
 	p, _ := startQUIC(t, func(c *Config) { c.IdleTimeout, c.HeadTimeout = 300*time.Millisecond, 500*time.Millisecond })

@@ -32,10 +32,10 @@ func (c *connection) eachStream(stream *relay.Stream, once bool, serve func(gone
 	s := c.snap
 	switch {
 	case c.quic != nil:
-		c.quic.Serve(ctx, h3.Serving{Streams: s.HTTP2Streams, HeadMax: s.HeadMax, Head: s.HeadTimeout, Idle: s.Idle(),
+		c.quic.Serve(ctx, h3.Serving{Streams: s.HTTP2Streams, Requests: s.RequestsMax, HeadMax: s.HeadMax, Head: s.HeadTimeout, Idle: s.Idle(),
 			Exchange: func(ctx context.Context, client net.Conn) { one(endOf(ctx), client) }})
 	case c.protocol == h2.Protocol:
-		h2.Serve(ctx, stream.Conn(), h2.Config{Streams: s.HTTP2Streams, HeadMax: s.HeadMax, HeadTimeout: s.HeadTimeout, Idle: s.Idle(), Stalled: s.stalled(), WebSockets: s.HTTP2WebSocket,
+		h2.Serve(ctx, stream.Conn(), h2.Config{Streams: s.HTTP2Streams, Requests: s.RequestsMax, HeadMax: s.HeadMax, HeadTimeout: s.HeadTimeout, Idle: s.Idle(), Stalled: s.stalled(), WebSockets: s.HTTP2WebSocket,
 			Refused:  c.refusedStream,
 			Exchange: func(client *h2.Stream) { one(client.OnGone, client) }})
 	default:

@@ -253,7 +253,7 @@ func (o *options) httpFlags() []flag {
 		o.setting("", "hsts", "SECONDS[,includesubdomains][,preload]", "hsts", groupHTTP, "tell browsers to use TLS only (Strict-Transport-Security)"),
 		o.setting("", "response-remove", "NAME,…", "response_remove", groupHTTP, "leave fields of servers' responses out, such as Server"),
 		o.setting("", "body-max", "BYTES", "body_max", groupHTTP, "largest request body, 0 any [0]"),
-		o.setting("", "requests-max", "N", "requests_max", groupHTTP, "requests of an HTTP/1.1 client's connection, 0 any number [0]"),
+		o.setting("", "requests-max", "N", "requests_max", groupHTTP, "requests of a client's connection, 0 any number [0]"),
 		o.pace("body-rate", "body_rate", "slowest upload of a request's body, 0 any [128,60]"),
 		o.pace("response-rate", "response_rate", "slowest download of a response, 0 any [128,60]"),
 		o.setting("", "request-timeout", "SECONDS", "request_timeout", groupHTTP, "from a request's head to the end of the response, 0 for ever [0]"),

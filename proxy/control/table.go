@@ -119,7 +119,7 @@ func settings() []*command {
 		toggle("prio", "choose by priority", func(c *proxy.Config) *bool { return &c.Mode.Prio }),
 		{"proxy_out", "[v1|v2 [BYTES]]", "introduce clients to servers by a PROXY header of that version, of version 2 with their certificates if it is then of no more BYTES; no proxy_out: by none", true, (*call).proxyOut},
 		{"proxy_protocol", "[CIDR… [required|optional|refused]]", "peers that have to introduce their clients by a PROXY header, may, or must not; the first that fits counts; no proxy_protocol: none", true, (*call).proxyProtocol},
-		number1("requests_max", "requests of an HTTP/1.1 client's connection, 0 any number", 0, func(c *proxy.Config) *int { return &c.RequestsMax }),
+		number1("requests_max", "requests of a client's connection, 0 any number", 0, func(c *proxy.Config) *int { return &c.RequestsMax }),
 		{"response_remove", "[NAME…]", "fields of servers' responses that are left out; no response_remove: none", true, (*call).responseRemove},
 		{"recent", "[SECONDS]", "clients of the last 300 or so many seconds", false, (*call).recent},
 		{"reload", "", "do what HUP does: read the -F file and all others again", false, (*call).reload},

@@ -18,6 +18,7 @@ const Protocol = "h2"
 // Config is how one connection is served. A time of 0 means no limit.
 type Config struct {
 	Streams     int           // requests that a client may have under way at once
+	Requests    int           // after so many no more are taken, which the client is told with GOAWAY; 0: any number
 	HeadMax     int           // bytes of a request's head
 	HeadTimeout time.Duration // for a whole head, from its first frame on, and for what a connection begins with
 	Idle        time.Duration // without a request

@@ -127,7 +127,7 @@ func (s *session) takeRequest(of opening) error {
 	case s.parting == parted: // as GOAWAY has said
 		s.cut.add(of.id)
 		s.mu.Unlock()
-		return nil
+		return s.bother()
 	case len(s.open) >= s.Streams, s.running >= 2*s.Streams:
 		s.out.frames.WriteRSTStream(of.id, http2.ErrCodeRefusedStream) //nolint:errcheck // into memory
 		s.cut.add(of.id)
@@ -138,6 +138,7 @@ func (s *session) takeRequest(of opening) error {
 	st := newStream(s, of)
 	s.open[of.id] = st
 	s.running++
+	s.countRequest()
 	s.mu.Unlock()
 	if s.block.large {
 		st.page = httpx.AppendErrorPage(nil, 431, errLarge.Error(), st.answer.IsHead)

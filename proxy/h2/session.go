@@ -39,6 +39,7 @@ type session struct {
 	taken     uint32 // the highest whose fields have all come, so that it was begun, or refused
 	cut       recent // those that we have ended, of which more may come
 	running   int    // Exchanges
+	begun     int    // requests, in all
 	done      int    // requests that an answer has begun to
 	givenUp   int    // requests that the client, or we because of what it sent, have given up before
 	givenBack int    // WINDOW_UPDATEs
@@ -306,6 +307,16 @@ func (s *session) part() {
 	}
 	s.mu.Unlock()
 	s.kick()
+}
+
+// countRequest counts one that was begun. With the last that may be, the client is told that what it has sent behind it is not looked at, and may be sent
+// again on another connection (RFC 9113 section 6.8). s.mu is held.
+func (s *session) countRequest() {
+	if s.begun++; s.Requests > 0 && s.begun >= s.Requests {
+		s.parting = parted
+		s.out.frames.WriteGoAway(s.taken, http2.ErrCodeNo, nil) //nolint:errcheck // into memory
+		s.out.wake(s)
+	}
 }
 
 // settle ends a connection that is to end when its last stream has. s.mu is held.

@@ -3,6 +3,7 @@ package h2
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -62,7 +63,7 @@ func describe(dec *hpack.Decoder, frame http2.Frame) string {
 	case *http2.DataFrame:
 		return "DATA " + string(frame.Data())
 	case *http2.GoAwayFrame:
-		return "GOAWAY " + frame.ErrCode.String()
+		return fmt.Sprint("GOAWAY ", frame.ErrCode, " ", frame.LastStreamID)
 	case *http2.RSTStreamFrame:
 		return "RST_STREAM " + frame.ErrCode.String()
 	}
@@ -149,6 +150,48 @@ func TestLeaving(t *testing.T) {
 			if strings.HasPrefix(word, "GOAWAY") {
 				t.Errorf("%s again", word)
 			}
+		}
+	})
+}
+
+// TestSoManyRequests are taken of a connection: they are answered, what comes behind them is not looked at, and the client knows which is which.
+func TestSoManyRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		more := make(chan bool)
+		var asked atomic.Int32
+		f := timed(t, t.Context(), Config{Streams: 10, HeadMax: 8 << 10, Idle: time.Minute, Requests: 3, Exchange: func(client *Stream) {
+			if asked.Add(1) > 1 {
+				<-more
+			}
+			ok(client)
+		}})
+		words := f.hello()
+		f.headers(1, true, nil)
+		after(t, words, "HEADERS :status=200")
+		f.headers(3, true, map[string]string{"te": "gzip"}) // which is none
+		after(t, words, "RST_STREAM PROTOCOL_ERROR")
+		f.headers(5, true, nil)
+		f.headers(7, false, map[string]string{":method": "POST"})
+		after(t, words, "GOAWAY NO_ERROR 7")
+		f.headers(9, true, nil)
+		f.headers(11, false, map[string]string{":method": "POST"})
+		f.fr.WriteData(11, true, []byte("late")) //nolint:errcheck // nobody wants it
+		f.fr.WriteData(7, true, []byte("body"))  //nolint:errcheck // seen below
+		time.Sleep(30 * time.Second)             // of the bubble's time: what is under way has all of it
+		close(more)
+		answers, begun := 0, time.Now()
+		for word := range words {
+			if strings.HasPrefix(word, "HEADERS :status=200") {
+				answers++
+			} else if !strings.HasPrefix(word, "DATA") && !strings.HasPrefix(word, "WINDOW_UPDATE") {
+				t.Errorf("%s behind GOAWAY", word)
+			}
+		}
+		if answers != 2 || asked.Load() != 3 {
+			t.Errorf("%d answers behind GOAWAY, %d requests", answers, asked.Load())
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("the connection ended %v after its last answer", took)
 		}
 	})
 }

@@ -39,10 +39,11 @@ type Settings struct {
 
 // Serving is how the requests of a connection are served. A time of 0 means no limit.
 type Serving struct {
-	Streams int           // requests that are served at once
-	HeadMax int           // bytes of a request's head
-	Head    time.Duration // for the first request's head, and for the end of those without a body
-	Idle    time.Duration // without a request
+	Streams  int           // requests that are served at once
+	Requests int           // after so many GOAWAY says that no more are taken, and those that were on their way are the last; 0: any number
+	HeadMax  int           // bytes of a request's head
+	Head     time.Duration // for the first request's head, and for the end of those without a body
+	Idle     time.Duration // without a request
 	// Exchange reads one request from client and answers it. It is called for several streams at once, and ctx ends when the client has given
 	// its request up or is gone.
 	Exchange func(ctx context.Context, client net.Conn)

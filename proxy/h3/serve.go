@@ -27,10 +27,11 @@ func (c *Conn) Serve(ctx context.Context, s Serving) {
 	}
 	server := &http3.Server{Handler: h, MaxHeaderBytes: s.HeadMax, Logger: slog.New(errorsOnly{c.e.Log.Handler()})}
 	h.rest(first(s.Head, s.Idle))
-	stop := context.AfterFunc(ctx, func() {
+	h.goAway = sync.OnceFunc(func() {
 		h.leave()
 		server.Shutdown(context.Background()) //nolint:errcheck // its context does not end
 	})
+	stop := context.AfterFunc(ctx, h.goAway)
 	defer stop()
 	server.ServeQUICConn(q) //nolint:errcheck // it ends with the connection
 	h.end()
@@ -56,9 +57,12 @@ type session struct {
 	conn *Conn
 	quic *quic.Conn
 	room chan struct{} // as many as requests are served at once: who gives one up could otherwise have another before we are done
+	// goAway tells the client that no more requests are taken. It returns when the connection has ended.
+	goAway func()
 
 	mu      sync.Mutex
 	active  int
+	begun   int // requests, in all
 	leaving bool
 	over    bool
 	timer   *time.Timer // closes the connection while nothing is under way; nil: nothing does
@@ -99,6 +103,9 @@ func (s *session) enter() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.active++
+	if s.begun++; s.begun == s.Requests {
+		go s.goAway()
+	}
 	if s.timer != nil {
 		s.timer.Stop()
 	}

@@ -277,45 +277,6 @@ func (c *connection) terminate() (*relay.Stream, error) {
 	return relay.NewStream(c.client, t), c.identify(t.Info().ServerName)
 }
 
-var errNotConnected = errors.New("no server could be connected to")
-
-// connect chooses a server and connects to it. A server that fails is blacklisted and the next one tried.
-// anew: on a connection that nobody has used before.
-func (c *connection) connect(anew bool) (*relay.Stream, error) {
-	began := c.clock()
-	snap := c.p.now.Load() // the servers of today, for a connection of yesterday that needs a new one
-	set, last := snap.set, c.known.Last()
-	if c.routed != nil {
-		set, last = c.routed, -1
-	}
-	c.asker.now = snap
-	request := backend.Request{Client: c.behalf, Port: c.port, Last: last, Lists: &c.asker, Denied: c.denied, Now: time.Now()}
-	failed := error(nil)
-	for srv := range set.Candidates(request) {
-		if !srv.Acquire(srv.Index == last && last >= 0) {
-			continue
-		}
-		s, stream, err := c.reach(srv, snap, anew)
-		if err == nil {
-			c.use(srv, s, snap)
-			c.journal.connected(began)
-			return stream, nil
-		}
-		srv.Release()
-		c.journal.triedInVain()
-		if ourFault(err) {
-			c.p.log.Error("cannot connect to any server", "why", err)
-			return nil, errNotConnected
-		}
-		c.p.shun(srv, snap, err)
-		failed = errNotConnected
-	}
-	if failed != nil {
-		return nil, failed
-	}
-	return nil, relay.ErrNoServer
-}
-
 // reach takes a connection to a server that is spare or idle, or makes a new one, and begins TLS on it where that is asked for.
 func (c *connection) reach(srv *backend.Server, snap *snapshot, anew bool) (*relay.Socket, *relay.Stream, error) {
 	if c.snap.HTTP && snap.http2ToServers() && c.routed == nil {
@@ -381,7 +342,7 @@ func (c *connection) use(srv *backend.Server, s *relay.Socket, snap *snapshot) {
 		c.serverName, c.serverAt, c.serverShown = srv.Address, at, ""
 	}
 	c.server, c.serverPort = srv, port
-	if !snap.Forgetful && c.routed == nil && !(c.denied && c.denial.reason == DeniedByRate) {
+	if c.remembered(snap) {
 		c.known.SetLast(srv.Index)
 	}
 	c.serverEnd.Store(&serverEnd{s, srv, snap})

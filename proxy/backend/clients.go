@@ -42,6 +42,14 @@ func (c *Client) Last() int { return int(c.last.Load()) }
 // that does not count, as the emergency and the abuse server.
 func (c *Client) SetLast(index int) { c.last.Store(int32(index)) }
 
+// Settle notes the index of the server that a client without one is about to
+// be connected to, so that what it asks for meanwhile goes there too. False:
+// it has one.
+func (c *Client) Settle(index int) bool { return c.last.CompareAndSwap(-1, int32(index)) }
+
+// Unsettle takes back what Settle noted, unless there is something newer.
+func (c *Client) Unsettle(index int) { c.last.CompareAndSwap(int32(index), -1) }
+
 // Connects is the number of connections that the client has made.
 func (c *Client) Connects() uint64 { return c.connects.Load() }
 

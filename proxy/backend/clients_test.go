@@ -248,3 +248,18 @@ func BenchmarkVisitNew(b *testing.B) {
 		table.Visit(v4(i), at(1), 0)
 	}
 }
+
+// TestSettle: the first who chooses a server for a new client chooses for all, until somebody has got to one.
+func TestSettle(t *testing.T) {
+	c := NewClients(1).Visit(netip.MustParseAddr("192.0.2.1"), time.Now(), 0)
+	if !c.Settle(3) || c.Settle(4) || c.Last() != 3 {
+		t.Errorf("settled on server %d, want 3", c.Last())
+	}
+	c.SetLast(5)
+	if c.Unsettle(3); c.Last() != 5 {
+		t.Errorf("on server %d, want 5", c.Last())
+	}
+	if c.Unsettle(5); c.Last() != -1 {
+		t.Errorf("on server %d, want none", c.Last())
+	}
+}

@@ -28,8 +28,9 @@ const runTime = 8 * time.Minute
 // TestScripts runs the programs as their users do: every file of testdata/script is a page about one behaviour.
 //
 // A script has its own directory $WORK and its own ports $PORT1 to $PORT9. The programs of the project are on the path, and
-// the real pen, where it is installed, is $ORIGINAL with $ORIGINALCTL; $USER is who runs the tests. Beside the commands of testscript it has those of
-// commands; conditions are [original], [root], [netns], [networks], [mounts] and testscript's own.
+// the real pen, where it is installed, is $ORIGINAL with $ORIGINALCTL; $USER is who runs the tests, and $SOURCE the directory
+// of the project. Beside the commands of testscript it has those of commands; conditions are [original], [root], [netns],
+// [networks], [mounts] and testscript's own.
 func TestScripts(t *testing.T) {
 	bin := buildPrograms(t)
 	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH")+string(os.PathListSeparator)+"/usr/sbin")
@@ -185,6 +186,11 @@ func setup(env *testscript.Env, pki *certificates) error {
 		return err
 	}
 	env.Setenv("USER", me.Username)
+	source, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		return err
+	}
+	env.Setenv("SOURCE", source)
 	env.Setenv("ORIGINAL", original)
 	env.Setenv("ORIGINALCTL", originalCtl)
 	env.Setenv("GORACE", "atexit_sleep_ms=0 log_path="+filepath.Join(env.WorkDir, raceLog))

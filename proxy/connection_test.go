@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -317,5 +319,37 @@ func TestUnnamedECH(t *testing.T) {
 		if strings.Contains(log.String(), "no certificate for cover.example") != warns {
 			t.Errorf("a certificate for %s: the log says %q", name, log.String())
 		}
+	}
+}
+
+// TestClientsThatAskForSeveralThingsAtOnce have one server each, and take one turn.
+func TestClientsThatAskForSeveralThingsAtOnce(t *testing.T) {
+	a, b := newServer(t, "a"), newServer(t, "b")
+	p, _ := start(t, func(c *Config) { c.Servers = []backend.Spec{a.spec(t, ""), b.spec(t, "")} })
+	turns := map[string]int{}
+	for n := range 20 {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 7, byte(1+n))}}
+		got := make([]string, 6)
+		var all sync.WaitGroup
+		for i := range got {
+			all.Go(func() {
+				c, err := d.Dial("tcp", address(p, 0))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(patience)) //nolint:errcheck // the read fails
+				got[i] = greeting(t, c)
+			})
+		}
+		all.Wait()
+		if slices.Sort(got); got[0] != got[5] {
+			t.Errorf("client %d came to %v", n, got)
+		}
+		turns[got[0]]++
+	}
+	if turns["a"] != 10 || turns["b"] != 10 {
+		t.Errorf("of 20 clients the servers had %v", turns)
 	}
 }

@@ -42,12 +42,7 @@ func (c *Client) Last() int { return int(c.last.Load()) }
 // that does not count, as the emergency and the abuse server.
 func (c *Client) SetLast(index int) { c.last.Store(int32(index)) }
 
-// Settle notes the index of the server that a client without one is about to
-// be connected to, so that what it asks for meanwhile goes there too. False:
-// it has one.
-func (c *Client) Settle(index int) bool { return c.last.CompareAndSwap(-1, int32(index)) }
-
-// Unsettle takes back what Settle noted, unless there is something newer.
+// Unsettle takes back what SetLast noted, unless there is something newer.
 func (c *Client) Unsettle(index int) { c.last.CompareAndSwap(int32(index), -1) }
 
 // Connects is the number of connections that the client has made.
@@ -71,6 +66,8 @@ func (c *Client) AddReceived(n uint64) { c.received.Add(n) }
 // the same time; a visit takes one lock, and the same short time at any size.
 type Clients struct {
 	base time.Time // slots keep times as nanoseconds since then
+
+	choosing [64]sync.Mutex // by the last byte of the address
 
 	mu     sync.Mutex
 	max    int
@@ -105,6 +102,12 @@ func NewClients(max int) *Clients {
 	t := &Clients{base: time.Now(), index: map[[16]byte]int32{}, newest: none, oldest: none}
 	t.Grow(max)
 	return t
+}
+
+// Choosing is the lock under which a server is chosen for a client that has none: held for the choice alone, not for the connect. A client that asks for
+// several things at once would otherwise get several, or take the turn of others in round robin.
+func (t *Clients) Choosing(c *Client) *sync.Mutex {
+	return &t.choosing[int(c.addr[15])%len(t.choosing)]
 }
 
 // Grow raises the number of clients to max, if that is more than now, and

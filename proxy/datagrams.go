@@ -150,8 +150,15 @@ func (d datagrams) Choose(o *udp.Origin) (udp.Route, bool) {
 			full = srv
 		}
 	}
-	d.p.log.Info("client turned away", "client", ShowAddr(client.Addr()), "why", "no server available")
+	if full == nil {
+		d.TurnedAway(o)
+	}
 	return udp.Route{Server: full}, false
+}
+
+// TurnedAway records a client for whom there is no server.
+func (d datagrams) TurnedAway(o *udp.Origin) {
+	d.p.log.Info("client turned away", "client", ShowAddr(o.Client.Addr()), "why", "no server available")
 }
 
 // enter counts a new flow of a client, and reports whether it is one too many.
@@ -218,7 +225,7 @@ func (d datagrams) Ended(srv *backend.Server) { srv.Release() }
 // hasOther reports whether there is a server that could take another's place.
 func hasOther(set *backend.Set, srv *backend.Server, now time.Time) bool {
 	there := func(s *backend.Server) bool {
-		return s != nil && s.State != srv.State && s.Port != 0 && !s.Shunned(now)
+		return s != nil && s.State != srv.State && s.Port != 0 && !s.Shunned(now) && !s.Down()
 	}
-	return slices.ContainsFunc(set.Servers, there) || there(set.Emergency)
+	return slices.ContainsFunc(set.Servers, there) || !set.Stubborn && there(set.Emergency)
 }

@@ -47,7 +47,9 @@ func dialAny(ctx context.Context, srv *backend.Server, from dialFrom) (net.Conn,
 		if err == nil {
 			return c, nil
 		}
-		failed = err
+		if i == 0 || errors.Is(failed, syscall.EADDRNOTAVAIL) { // which says nothing about the server, as another's error does
+			failed = err
+		}
 	}
 	return nil, failed
 }

@@ -67,9 +67,10 @@ func (m *merger) earliest() *server {
 // write puts a server's next line out. Without a match the server's address stands for the client's, so that it shows.
 func (m *merger) write(s *server) error {
 	at := m.shift(s.next.at)
-	client, found, err := m.pen.client(s.name, s.next.request, at)
-	if said := weblog.AsPen(s.next.request); err == nil && !found && said != s.next.request {
-		client, found, err = m.pen.client(s.name, said, at)
+	said := weblog.AsPen(s.next.request)
+	client, found, err := m.pen.client(s.name, said, at)
+	if err == nil && !found && said != s.next.request { // the server may write no escapes
+		client, found, err = m.pen.client(s.name, s.next.request, at)
 	}
 	if err != nil {
 		return err

@@ -104,9 +104,10 @@ func (c *consolidator) fromServer(from netip.Addr, line []byte) error {
 		return nil
 	}
 	c.line = c.line[:0]
-	v := c.find(from, request)
-	if v == nil {
-		v = c.find(from, []byte(weblog.AsPen(string(request))))
+	said := weblog.AsPen(string(request))
+	v := c.find(from, said)
+	if v == nil && said != string(request) { // the server may write no escapes
+		v = c.find(from, string(request))
 	}
 	if v != nil {
 		c.line = append(append(c.line, v.client...), rest...)
@@ -140,14 +141,14 @@ func parseLine(line []byte) (rest, request []byte, ok bool) {
 
 // find is the latest visit to a server whose request begins with the given one, nil where there is none. A visit may
 // match more than once: pen tells of a connection's first request, and the original has it so.
-func (c *consolidator) find(server netip.Addr, request []byte) *visit {
+func (c *consolidator) find(server netip.Addr, request string) *visit {
 	request = request[:min(len(request), requestKept)]
 	if len(request) == 0 {
 		return nil // would match anything
 	}
 	for i := range c.visits {
 		v := &c.visits[(c.next-1-i+2*len(c.visits))%len(c.visits)]
-		if v.server == server && len(v.request) >= len(request) && v.request[:len(request)] == string(request) {
+		if v.server == server && len(v.request) >= len(request) && v.request[:len(request)] == request {
 			return v
 		}
 	}

@@ -48,6 +48,8 @@ func TestConsolidate(t *testing.T) {
 		{name: "quotes in a request", in: []string{pen + `|+ c1 127.0.0.2 A\"B`, web + `|x "A\"B" 1`}, want: `c1 "A\"B" 1` + "\n"},
 		{name: "what servers write as escapes", in: []string{pen + `|+ c1 127.0.0.2 GET /a"b\c..` + "\n" + `+ c2 127.0.0.2 GET /\x22`, web + `|x "GET /a\"b\\c\xc3\xa9" 1`, web + "|x \"GET /a\\x22b\\x5Cc\u00e9\" 1",
 			web + `|x "GET /\x22" 1`}, want: `c1 "GET /a\"b\\c\xc3\xa9" 1` + "\n" + "c1 \"GET /a\\x22b\\x5Cc\u00e9\" 1\n" + `c2 "GET /\x22" 1` + "\n"},
+		{name: "words that look like an escape", in: []string{pen + `|+ c1 127.0.0.2 /a\x22`, pen + `|+ c2 127.0.0.2 /a"`, web + `|x "/a\x22" 1`, web + `|x "/a\x5Cx22" 1`},
+			want: `c2 "/a\x22" 1` + "\n" + `c1 "/a\x5Cx22" 1` + "\n"},
 		{name: "bogus web lines", in: []string{web + "|nothing at all\nno \"quote\n\n\"A\" 1\nx\"A\" 1\n\"\nx \"A\\\" 1\nx \\\"A\"", web + "|"}, notes: 8},
 		{name: "bogus pen lines", in: []string{web + "|+\n+ a\n+ a b\n+ c 127.0.0.2 \n+ c localhost A\n+ c 127.2 A\n+\tc\t127.0.0.2\tA\n+ " +
 			z(100) + " 127.0.0.2 A\n+ \x1b 127.0.0.2 A", web + `|x "A"`}, want: "x \"A\"\n", notes: 9},
@@ -83,7 +85,7 @@ func TestKeeps(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range n + 1 {
-				v := c.find(addr(web), fmt.Appendf(nil, "/%c", 'a'+i))
+				v := c.find(addr(web), fmt.Sprintf("/%c", 'a'+i))
 				if kept := i > n-size; kept != (v != nil) || kept && v.client != fmt.Sprintf("c%d", i) {
 					t.Errorf("%d kept, %d stored: entry %d is %v", size, n+1, i, v)
 				}

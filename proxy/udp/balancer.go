@@ -17,6 +17,8 @@ const (
 	// silence is how long a server may take to answer the first of Config.Unanswered
 	// datagrams: many may come at once.
 	silence = time.Second
+	// settled is how long a flow keeps its place on a full server without a datagram: whoever is in the middle of something is not put out.
+	settled = 2 * time.Second
 	// datagramMax is the longest datagram that is passed on: more than UDP can
 	// carry, and longer ones on Unix sockets are dropped.
 	datagramMax = 1 << 16
@@ -87,6 +89,7 @@ func (b *balancer) unsettle() {
 	for _, f := range b.table.flows {
 		if !b.policy.Serves(f.route.Server, f.to()) {
 			f.epoch = moves
+			f.health.unanswered = 0 // whoever is there now has been asked nothing
 		}
 	}
 }
@@ -161,6 +164,9 @@ func (b *balancer) settle(f *flow) bool {
 	switch {
 	case f.epoch != f.health.failures:
 		held := b.atHand(f)
+		if f.epoch == moves {
+			held = nil // which nobody has refused
+		}
 		b.disconnect(f)
 		b.leave(f)
 		if !b.place(f) { // perhaps the same server, which is back
@@ -232,12 +238,14 @@ func (b *balancer) broken(f *flow, why error) {
 func (b *balancer) failover(f *flow, why error) bool {
 	b.disconnect(f)
 	f.tries++
-	f.health.unanswered = 0
+	if f.epoch != moves {
+		f.health.unanswered = 0
+	}
 	next := f.addr + 1
 	if f.route.Server.IsUnix() && why != errSilent {
 		next = 0 // its file may be another one by now; if not, connect says so
 	}
-	if f.tries < triesMax && b.connect(f, next) == nil {
+	if f.epoch != moves && f.tries < triesMax && b.connect(f, next) == nil {
 		return true
 	}
 	b.fail(f, why)
@@ -268,14 +276,15 @@ func (b *balancer) place(f *flow) bool {
 	return false
 }
 
-// choose finds a server. Where all are full, the flow of one that has been without a datagram for longest makes room, as one of all
-// flows does where there are too many: flows need not end by themselves, and nobody who is new would ever get in.
+// choose finds a server. Where all are full, one of them may make room.
 func (b *balancer) choose(f *flow) bool {
 	route, ok := b.policy.Choose(&f.origin)
-	if !ok && route.Server != nil {
-		if idlest := b.healthOf(route.Server).flows.oldest; idlest != nil {
-			b.end(idlest)
+	if full := route.Server; !ok && full != nil {
+		if b.makeRoom(full) {
 			route, ok = b.policy.Choose(&f.origin)
+		}
+		if !ok {
+			b.policy.TurnedAway(&f.origin)
 		}
 	}
 	if !ok {
@@ -284,6 +293,20 @@ func (b *balancer) choose(f *flow) bool {
 	f.route, f.health = route, b.healthOf(route.Server)
 	f.epoch = f.health.failures
 	f.health.flows.add(f)
+	return true
+}
+
+// makeRoom ends the flow of a full server that has been without a datagram for longest, as one of all flows is ended where there are too many: they need not
+// end by themselves, and nobody who is new would ever get in. False: there would be no room even so, or all are in use.
+func (b *balancer) makeRoom(full *backend.Server) bool {
+	idlest := b.healthOf(full).flows.oldest
+	if idlest == nil || full.Conns() > full.Max {
+		return false
+	}
+	if b.now-idlest.used < settled && b.table.len() < b.cfg.FlowsMax {
+		return false
+	}
+	b.end(idlest)
 	return true
 }
 
@@ -307,8 +330,8 @@ func (b *balancer) connect(f *flow, from int) error {
 
 func (b *balancer) open(f *flow, number int, to endpoint) error {
 	up, err := b.dial(f, to)
-	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-		// The limit on descriptors came before the limit on flows.
+	if isUsedUp(err) {
+		// The limit on descriptors, or on ports, came before the limit on flows.
 		if oldest := b.table.order.oldest; oldest != nil && oldest != f {
 			b.trouble(err)
 			b.end(oldest)
@@ -366,7 +389,10 @@ func (b *balancer) wentDown(f *flow, n, total int) {
 	if f.route.Client != nil {
 		f.route.Client.AddSent(uint64(total))
 	}
-	f.health.unanswered = 0
+	f.tries, f.origin.Left = 0, f.origin.Left[:0]
+	if f.epoch != moves {
+		f.health.unanswered = 0
+	}
 	if f.held != nil {
 		b.release(f)
 	}
@@ -390,8 +416,12 @@ func (b *balancer) disconnect(f *flow) {
 	f.up = nil
 }
 
-// fail counts a failure of the flow's server and gives the slot back.
+// fail counts a failure of the flow's server and gives the slot back. It is none of whoever has the place of a server that is gone.
 func (b *balancer) fail(f *flow, why error) {
+	if f.epoch == moves {
+		b.leave(f)
+		return
+	}
 	f.health.flows.remove(f)
 	f.health.failures++
 	f.health.unanswered = 0

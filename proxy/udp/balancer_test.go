@@ -109,6 +109,7 @@ type roundRobin struct {
 	failed   []string
 	deny     bool
 	removed  []netip.AddrPort
+	away     int
 }
 
 func (p *roundRobin) Choose(o *Origin) (Route, bool) {
@@ -126,6 +127,8 @@ func (p *roundRobin) Choose(o *Origin) (Route, bool) {
 	}
 	return Route{Server: full}, false
 }
+
+func (p *roundRobin) TurnedAway(*Origin) { p.away++ }
 
 func (p *roundRobin) Serves(_ *backend.Server, at netip.AddrPort) bool {
 	return !slices.Contains(p.removed, at)

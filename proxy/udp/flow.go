@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -95,10 +96,13 @@ func ourFault(err error) bool {
 	if _, ok := errors.AsType[preparation](err); ok {
 		return true
 	}
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ENOSPC} { // the last for want of epoll watches
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return isUsedUp(err) || isOneOf(err, syscall.ENOBUFS, syscall.ENOMEM, syscall.ENOSPC, syscall.EADDRINUSE) // ENOSPC for want of epoll watches
+}
+
+// isUsedUp reports whether there is no socket for want of descriptors, or of ports of ours.
+func isUsedUp(err error) bool { return isOneOf(err, syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN) }
+
+func isOneOf(err error, errnos ...syscall.Errno) bool {
+	n, ok := errors.AsType[syscall.Errno](err)
+	return ok && slices.Contains(errnos, n)
 }

@@ -250,6 +250,7 @@ func (d denier) Choose(o *Origin) (Route, bool) { d <- o.Client; return Route{},
 func (denier) Failed(*backend.Server, error)    {}
 func (denier) Ended(*backend.Server)            {}
 
+func (denier) TurnedAway(*Origin)                          {}
 func (denier) Serves(*backend.Server, netip.AddrPort) bool { return true }
 
 func TestTapAndPrepare(t *testing.T) {

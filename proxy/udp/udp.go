@@ -37,6 +37,8 @@ type Policy interface {
 	// it can be ended, Choose is asked once more. It is called for a new flow, and
 	// again for one whose server failed, or Serves no more.
 	Choose(o *Origin) (Route, bool)
+	// TurnedAway says that Choose was not asked once more, or in vain.
+	TurnedAway(o *Origin)
 	// Serves reports whether a server still is one, at that address; zero for
 	// one on a Unix socket.
 	Serves(srv *backend.Server, at netip.AddrPort) bool

@@ -20,6 +20,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+	"github.com/quic-go/quic-go/quicvarint"
 
 	"edgepen/proxy/backend"
 	"edgepen/proxy/streams"
@@ -231,6 +232,73 @@ func TestHTTP3Events(t *testing.T) {
 	}
 	cancel()
 	until(t, "the server's place to be free", func() bool { return p.states[0].Conns() == 0 })
+}
+
+// TestHTTP3Lengths: a request whose body is not as long as it says never reaches a server as a whole, however it comes in pieces.
+func TestHTTP3Lengths(t *testing.T) {
+	var whole atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err == nil {
+			whole.Add(1)
+		}
+	}))
+	t.Cleanup(s.Close)
+	p, _ := startQUIC(t, func(c *Config) { c.Servers = []backend.Spec{spec(t, s.Listener.Addr().String())} })
+	c := quicTo(t, p, "127.0.0.1", nil)
+	for _, l := range []struct {
+		length string
+		body   []string
+		good   bool
+	}{
+		{"5", []string{"hello"}, true}, {"5", []string{"hell", "o"}, true}, {"1", []string{"x"}, true}, {"5", []string{"h", "", "ello", ""}, true},
+		{"0", nil, true}, {"0", []string{""}, true},
+		{"5", nil, false}, {"5", []string{"hell"}, false}, {"5", []string{"hello!"}, false}, {"5", []string{"hello", "!"}, false}, {"1", []string{"x", "y"}, false},
+		{"5", []string{"hell", "o", "GET / HTTP/1.1"}, false}, {"0", []string{"hello"}, false}, {"0", []string{"", "hello"}, false},
+	} {
+		before := whole.Load()
+		err := c.sends(t, l.length, l.body)
+		if now := whole.Load(); l.good != (now > before) || l.good && err != nil {
+			t.Errorf("%q for %s bytes: %d whole requests reached the server; the client got %v", l.body, l.length, now-before, err)
+		}
+	}
+}
+
+// sends sends a body in pieces, each in a frame of its own, after it has said how long it is, and reads what comes back. quic-go's client would not let
+// the two differ.
+func (c *quicClient) sends(t *testing.T, length string, body []string) error {
+	t.Helper()
+	config := c.TLSClientConfig.Clone()
+	config.NextProtos = []string{"h3"}
+	q, err := c.below.Dial(t.Context(), c.to, config, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.CloseWithError(0, "") //nolint:errcheck // it is over
+	s, err := q.OpenStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SetDeadline(time.Now().Add(patience)) //nolint:errcheck // it keeps a broken test from hanging
+	block := []byte{0, 0}                   // RFC 9204 section 4.5.1: no dynamic table
+	for _, f := range [][2]string{{":method", "POST"}, {":scheme", "https"}, {":path", "/"}, {":authority", "localhost"}, {"content-length", length}} {
+		if n := len(f[0]); n < 7 { // section 4.5.6
+			block = append(block, 0x20|byte(n))
+		} else {
+			block = append(block, 0x27, byte(n-7))
+		}
+		block = append(append(append(block, f[0]...), byte(len(f[1]))), f[1]...)
+	}
+	frame := func(kind byte, payload []byte) {
+		s.Write(append(quicvarint.Append([]byte{kind}, uint64(len(payload))), payload...)) //nolint:errcheck // what is read tells
+	}
+	frame(1, block) // HEADERS
+	for _, part := range body {
+		time.Sleep(20 * time.Millisecond) // so that the proxy meets them one by one, if it is fast
+		frame(0, []byte(part))            // DATA
+	}
+	s.Close() //nolint:errcheck // as above
+	_, err = io.ReadAll(s)
+	return err
 }
 
 // sockets is a server that opens a WebSocket, or what its answer says, echoes, and hangs up when it is told to.

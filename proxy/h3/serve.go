@@ -174,19 +174,24 @@ func (w *watched) Write(p []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (w *watched) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// body is a request's body.
+// body is a request's body. One that is longer than was announced is malformed, and must not be forwarded (RFC 9114 section 4.1.2). So that nobody takes
+// it for whole, the last byte of as many as were announced is read only once the stream has ended.
 type body struct {
 	io.ReadCloser
-	control *http.ResponseController
-	ahead   []byte // read already
-	closed  atomic.Bool
+	control  *http.ResponseController
+	ahead    []byte // read already
+	left     int64  // of as many as were announced, if any were
+	last     [1]byte
+	withheld bool // last is to be read yet
+	closed   atomic.Bool
 }
 
 // settle finds out whether a request has a body where it does not say so: the end of a stream comes apart from its head, and what has none must not be
-// passed on as if it had. Where a body is to be expected, it is not waited for.
+// passed on as if it had; nor what has one although it says so. Where a body is to be expected, it is not waited for.
 func (b *body) settle(r *http.Request, within time.Duration) error {
-	switch {
-	case r.ContentLength >= 0, len(r.Trailer) > 0, slices.Contains([]string{"POST", "PUT", "PATCH", "CONNECT"}, r.Method):
+	switch b.left = r.ContentLength; {
+	case r.ContentLength == 0:
+	case r.ContentLength > 0, len(r.Trailer) > 0, slices.Contains([]string{"POST", "PUT", "PATCH", "CONNECT"}, r.Method):
 		return nil
 	}
 	if within > 0 {
@@ -212,13 +217,47 @@ func (b *body) Read(p []byte) (n int, err error) {
 		b.ahead = b.ahead[n:]
 		return n, nil
 	}
+	if b.withheld && len(p) > 0 {
+		return b.readLast(p)
+	}
 	for n == 0 && err == nil && len(p) > 0 {
 		if b.closed.Load() {
 			return 0, io.ErrClosedPipe
 		}
 		n, err = b.ReadCloser.Read(p)
 	}
-	return n, err
+	if b.left <= 0 || n == 0 {
+		return n, err
+	}
+	if b.left -= int64(n); b.left > 0 || err == io.EOF {
+		return n, err
+	}
+	if err != nil {
+		return n - 1, err
+	}
+	b.last[0], b.withheld = p[n-1], true
+	if n == 1 {
+		return b.readLast(p)
+	}
+	return n - 1, nil
+}
+
+// readLast reads the last byte once nothing has come behind it.
+func (b *body) readLast(p []byte) (int, error) {
+	var more [1]byte
+	for {
+		if b.closed.Load() {
+			return 0, io.ErrClosedPipe
+		}
+		_, err := b.ReadCloser.Read(more[:]) // quic-go reads nothing beyond what was announced, but an error if there is more
+		if err == io.EOF {
+			b.withheld = false
+			return copy(p, b.last[:]), nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
 }
 
 // Close ends the reading. The client is told when the response is out, and then that nothing is wrong (RFC 9114 section 4.1.1): quic-go's own

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"syscall"
 
 	"edgepen/cmd/pen/daemon"
 )
@@ -38,7 +39,10 @@ const maxUnreadable = 20
 // warnUnreadable names the files that a reload will want and cannot have as the user and within the root that we have now.
 func (o *options) warnUnreadable(log *slog.Logger) {
 	c := o.in.Proxy.Config()
-	files := append(slices.Clone(c.GeoIP), o.config, c.ACMESecretFile, c.ACME.CARoots)
+	files := append(slices.Clone(c.GeoIP), c.ACMESecretFile, c.ACME.CARoots)
+	if !o.readOnce && o.config != os.DevNull { // which is read without being opened
+		files = append(files, o.config)
+	}
 	files = append(files, o.in.Proxy.CertificateFiles()...)
 	for _, page := range c.ErrorPages {
 		files = append(files, page)
@@ -53,7 +57,7 @@ func (o *options) warnUnreadable(log *slog.Logger) {
 		if name == "" {
 			continue
 		}
-		f, err := os.Open(name)
+		f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // nor does a pipe hold anybody up
 		if err == nil {
 			f.Close()
 		} else if unreadable++; unreadable <= maxUnreadable {

@@ -91,20 +91,29 @@ func start(args []string, stdout, stderr io.Writer) error {
 		return o.rehearse(log)
 	}
 	if !o.foreground && !daemon.IsChild() {
+		if o.readOnce {
+			return daemon.StartWith(o.configText)
+		}
 		return daemon.Start()
 	}
 	return o.serve(log)
 }
 
-// loadConfig reads the -F file.
-func (o *options) loadConfig() error {
+// loadConfig reads the -F file. What can be read once only has been read by the process that started this one, if there is such.
+func (o *options) loadConfig() (err error) {
 	if o.config == "" {
 		return nil
+	}
+	if o.configText, o.readOnce, err = daemon.Given(); !o.readOnce {
+		o.configText, o.readOnce, err = control.ReadFirst(o.config)
+	}
+	if err != nil {
+		return err
 	}
 	o.in.Control = o.control
 	in := *o.in
 	in.PassedOver = func(remark string) { o.passedOver = append(o.passedOver, remark) }
-	reply, err := in.Load(o.config)
+	reply, err := in.Load(o.config, o.configText)
 	io.WriteString(o.replies(), reply) //nolint:errcheck // nobody listens
 	return err
 }

@@ -27,6 +27,8 @@ type options struct {
 	foreground          bool
 	windowsService      bool
 	config              string // -F
+	configText          string // what was read there
+	readOnce            bool   // and cannot be read again
 	control             string // -C
 	chroot              string // -j
 	user                string // -u

@@ -29,7 +29,10 @@ func (o *options) serve(handler *logHandler) error {
 		}
 	}
 	o.in.Reload = o.reload
-	o.in.ConfigFile, o.in.CommandLine = o.config, o.commandLine()
+	if !o.readOnce { // and so could not be written either
+		o.in.ConfigFile = o.config
+	}
+	o.in.CommandLine = o.commandLine()
 	for _, remark := range o.passedOver {
 		log.Warn("a command was passed over: " + remark)
 	}
@@ -138,7 +141,10 @@ func (o *options) handle(s os.Signal, log *slog.Logger) bool {
 func (o *options) reload() error {
 	in := *o.in
 	in.PassedOver = func(remark string) { o.log.Warn("a command was passed over: " + remark) }
-	_, err := in.LoadAgain(o.config)
+	err := fmt.Errorf("configuration file %s is a pipe or a device, which was read at the start and cannot be read again", o.config)
+	if !o.readOnce {
+		_, err = in.LoadAgain(o.config)
+	}
 	if err != nil {
 		o.log.Error("nothing was reloaded, all goes on as before", "why", err)
 	}

@@ -6,13 +6,7 @@ package control
 import (
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 
 	"edgepen/proxy"
 )
@@ -74,21 +68,25 @@ func (i *Interpreter) Run(line string) (string, error) {
 	return c.out.String(), nil
 }
 
-// Load runs the commands of a file, all or none, and returns their replies. An unknown command gets its reply and is
-// passed over, as it always was; any other error names the file and the line and undoes the file.
-func (i *Interpreter) Load(path string) (string, error) { return i.load(path, i.Proxy.Update) }
+// Load runs the commands of a file that has been read, all or none, and returns their replies. An unknown command gets its
+// reply and is passed over, as it always was; any other error names the file and the line and undoes the file.
+func (i *Interpreter) Load(path, text string) (string, error) {
+	return i.load(i.Proxy.Update, func(c *call) error { return c.runAll(path, text) })
+}
 
-// LoadAgain is Load and at the same time the proxy's Reload. An empty path is a file with nothing in it.
-func (i *Interpreter) LoadAgain(path string) (string, error) { return i.load(path, i.Proxy.Reload) }
-
-func (i *Interpreter) load(path string, update func(func(*proxy.Draft) error) error) (string, error) {
-	out := new(strings.Builder)
-	err := update(func(d *proxy.Draft) error {
+// LoadAgain reads a file, does what Load does and is at the same time the proxy's Reload. An empty path is a file with nothing in it.
+func (i *Interpreter) LoadAgain(path string) (string, error) {
+	return i.load(i.Proxy.Reload, func(c *call) error {
 		if path == "" {
 			return nil
 		}
-		return (&call{Interpreter: i, Draft: d, out: out}).include(path)
+		return c.include(path)
 	})
+}
+
+func (i *Interpreter) load(update func(func(*proxy.Draft) error) error, run func(*call) error) (string, error) {
+	out := new(strings.Builder)
+	err := update(func(d *proxy.Draft) error { return run(&call{Interpreter: i, Draft: d, out: out}) })
 	return out.String(), err
 }
 
@@ -121,79 +119,4 @@ func (c *call) run(words []string) error {
 		return fmt.Errorf("%s: unexpected word %q; usage: %s", name, c.words[n], c.cmd.usage())
 	}
 	return c.cmd.run(c)
-}
-
-// maxDepth bounds how deeply files may include one another.
-const maxDepth = 16
-
-// maxFile bounds the size of a configuration file, in bytes.
-const maxFile = 16 << 20
-
-// include runs the commands of a file.
-func (c *call) include(path string) error {
-	whole, err := filepath.Abs(path)
-	if err != nil {
-		whole = path
-	}
-	if slices.Contains(c.files, whole) {
-		return fmt.Errorf("%s includes itself", path)
-	}
-	if len(c.files) == maxDepth {
-		return fmt.Errorf("%s: files include one another more than %d deep", path, maxDepth)
-	}
-	text, err := readFile(path)
-	if err != nil {
-		return err
-	}
-	if what := strange(text); what != "" {
-		return fmt.Errorf("%s %s; expected a configuration file: a command in each line", path, what)
-	}
-	files := append(slices.Clone(c.files), whole)
-	text = strings.ReplaceAll(text, "\r\n", "\n")
-	for n, line := range strings.Split(strings.ReplaceAll(text, "\r", "\n"), "\n") {
-		words, err := split(line)
-		if err == nil && len(words) > 0 {
-			where := fmt.Sprintf("%s:%d", path, n+1)
-			err = (&call{Interpreter: c.Interpreter, Draft: c.Draft, out: c.out, files: files, where: where, hushed: c.hushed}).run(words)
-		}
-		if err != nil && c.hushed {
-			err = errors.New("there is a mistake in this line; -F and -o say which")
-		}
-		if err != nil {
-			return fmt.Errorf("%s:%d: %v", path, n+1, err)
-		}
-	}
-	return nil
-}
-
-func readFile(path string) (string, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return "", cannotRead(path, err)
-	}
-	defer f.Close()
-	info, err := f.Stat() // of what was opened: the path may be another file's by now
-	if err != nil {
-		return "", cannotRead(path, err)
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return "", fmt.Errorf("configuration file %s: expected a regular file of at most %d bytes", path, maxFile)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1)) // the size that the system says is 0 in /proc
-	if err != nil {
-		return "", cannotRead(path, err)
-	}
-	if len(text) > maxFile {
-		return "", fmt.Errorf("configuration file %s has more than %d bytes", path, maxFile)
-	}
-	return string(text), nil
-}
-
-// cannotRead names the file once.
-func cannotRead(path string, err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		err = pe.Err
-	}
-	return fmt.Errorf("cannot read configuration file %s: %v", path, err)
 }

@@ -250,6 +250,15 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 	}
 }
 
+// loadFile is what a start does with -F.
+func loadFile(in *Interpreter, path string) (string, error) {
+	text, _, err := ReadFirst(path)
+	if err != nil {
+		return "", err
+	}
+	return in.Load(path, text)
+}
+
 func file(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -273,7 +282,7 @@ func TestLoad(t *testing.T) {
 		{name: "a directory", text: "include /\n", err: ":1: configuration file /: expected a regular file"},
 	} {
 		in := interpreter()
-		reply, err := in.Load(file(t, "cfg", c.text))
+		reply, err := loadFile(in, file(t, "cfg", c.text))
 		switch {
 		case c.err == "" && err != nil:
 			t.Errorf("%s: %v", c.name, err)
@@ -297,7 +306,7 @@ func TestFilesThatIncludeThemselves(t *testing.T) {
 		}
 	}
 	in := interpreter()
-	if _, err := in.Load(a); err == nil || !strings.HasSuffix(err.Error(), "b:2: "+a+" includes itself") {
+	if _, err := loadFile(in, a); err == nil || !strings.HasSuffix(err.Error(), "b:2: "+a+" includes itself") {
 		t.Error(err)
 	}
 	if in.Proxy.Config().Mode.Hash {

@@ -18,12 +18,12 @@ func TestUnknownCommandsAreRemarkedUpon(t *testing.T) {
 		in := interpreter()
 		var remarks []string
 		in.PassedOver = func(remark string) { remarks = append(remarks, remark) }
-		reply, err := in.Load(file(t, "cfg", c.text))
+		reply, err := loadFile(in, file(t, "cfg", c.text))
 		if got := strings.Join(remarks, "|"); err != nil || reply != c.reply || !strings.HasSuffix(got, c.remark) || (got == "") != (c.remark == "") {
 			t.Errorf("%q: remark %q, reply %q, %v", c.text, got, reply, err)
 		}
 	}
-	if _, err := interpreter().Load(file(t, "cfg", "no "+secret+"\n")); err == nil || strings.Contains(err.Error(), secret) {
+	if _, err := loadFile(interpreter(), file(t, "cfg", "no "+secret+"\n")); err == nil || strings.Contains(err.Error(), secret) {
 		t.Errorf("behind no: %v", err)
 	}
 }
@@ -37,7 +37,7 @@ func TestOtherFilesAreNoConfiguration(t *testing.T) {
 		"hash # -----BEGIN is nothing within a line, and neither is Latin \xe9\n": "",
 	} {
 		in := interpreter()
-		reply, err := in.Load(file(t, "cfg", text))
+		reply, err := loadFile(in, file(t, "cfg", text))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || reply != "" || strings.Contains(err.Error(), "MIGH")) {
 			t.Errorf("%q: %q, %v, want %q", text, reply, err, want)
 		}

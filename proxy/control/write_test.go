@@ -187,7 +187,7 @@ func TestLoadIsTheInverseOfWrite(t *testing.T) {
 		}
 		in := interpreter()
 		set(t, in, before)
-		if _, err := in.Load(file(t, "cfg", Text(&want))); err != nil {
+		if _, err := loadFile(in, file(t, "cfg", Text(&want))); err != nil {
 			t.Fatalf("seed %d: %v\n%s", seed, err, Text(&want))
 		}
 		if got := in.Proxy.Config(); !reflect.DeepEqual(got, want) {
@@ -245,7 +245,7 @@ func TestWriteReplacesTheFile(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
-	if _, err := in.Load(in.ConfigFile); err != nil {
+	if _, err := loadFile(in, in.ConfigFile); err != nil {
 		t.Error(fmt.Errorf("what was written cannot be read: %w", err))
 	}
 }

@@ -10,11 +10,16 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 )
 
-// readyVariable tells the second process that it is one; descriptor 3 is then the pipe for its word, and 4 is /dev/null.
-const readyVariable = "EDGEPEN_READY"
+// readyVariable tells the second process that it is one, and by the value withInput that its standard input is what the first
+// one has read for it; descriptor 3 is then the pipe for its word, and 4 is /dev/null.
+const (
+	readyVariable = "EDGEPEN_READY"
+	withInput     = "input"
+)
 
 const readyWord = "ready"
 
@@ -26,8 +31,22 @@ func (e Failed) Error() string { return fmt.Sprintf("the daemon ended with statu
 // IsChild reports whether this is the second process.
 func IsChild() bool { return os.Getenv(readyVariable) != "" }
 
+// Given is what the first process has read for this one (StartWith), if it has.
+func Given() (text string, ok bool, err error) {
+	if os.Getenv(readyVariable) != withInput {
+		return "", false, nil
+	}
+	input, err := io.ReadAll(os.Stdin)
+	return string(input), true, err
+}
+
 // Start starts the second process, with the same arguments, and returns once it is ready or has ended.
-func Start() error {
+func Start() error { return start("1", nil) }
+
+// StartWith is Start and gives the second process what it cannot read itself: text that came from a pipe.
+func StartWith(text string) error { return start(withInput, strings.NewReader(text)) }
+
+func start(how string, input io.Reader) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("the daemon cannot be started: %v", err)
@@ -38,7 +57,8 @@ func Start() error {
 	}
 	defer r.Close()
 	cmd := exec.Command(self, os.Args[1:]...)
-	cmd.Env = append(os.Environ(), readyVariable+"=1")
+	cmd.Env = append(os.Environ(), readyVariable+"="+how)
+	cmd.Stdin = input
 	cmd.Stderr = os.Stderr                             // until it is ready; stdout has had the replies of -o already
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0) // for Ready, which may be in a root without it
 	if err != nil {

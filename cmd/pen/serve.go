@@ -141,10 +141,12 @@ func (o *options) handle(s os.Signal, log *slog.Logger) bool {
 func (o *options) reload() error {
 	in := *o.in
 	in.PassedOver = func(remark string) { o.log.Warn("a command was passed over: " + remark) }
-	err := fmt.Errorf("configuration file %s is a pipe or a device, which was read at the start and cannot be read again", o.config)
-	if !o.readOnce {
-		_, err = in.LoadAgain(o.config)
+	file := o.config
+	if o.readOnce {
+		o.log.Warn("all but the configuration file is read again: it is a pipe or a device, which was read at the start", "file", file)
+		file = ""
 	}
+	_, err := in.LoadAgain(file)
 	if err != nil {
 		o.log.Error("nothing was reloaded, all goes on as before", "why", err)
 	}

@@ -135,7 +135,7 @@ func (c *connection) introduction() proxyproto.Header {
 	}
 	switch i := &c.secured; {
 	case i.Version != "":
-		h.TLS, h.Version, h.Cipher, h.Group = true, strings.Replace(i.Version, "TLS ", "TLSv", 1), i.CipherSuite, i.Group
+		h.TLS, h.Version, h.Cipher, h.Group = true, strings.Replace(i.Version, "TLS ", "TLSv", 1), i.CipherSuite, cmp.Or(standardGroups[i.Group], i.Group)
 		h.Verified, h.Resumed = i.ClientVerified, i.ClientVerified && i.Resumed
 		h.ALPN, h.Authority = c.protocol, i.ServerName // not what was said to the proxy before us
 		if len(i.PeerChain) > 0 {
@@ -151,6 +151,9 @@ func (c *connection) introduction() proxyproto.Header {
 	}
 	return h
 }
+
+// standardGroups are the names by which the PROXY protocol knows what crypto/tls calls otherwise.
+var standardGroups = map[string]string{"P-256": "secp256r1", "P-384": "secp384r1", "P-521": "secp521r1"}
 
 // certificate is the one by which the client was verified, in DER: here, or where TLS does not end here, by the proxy before us; "" if it was not.
 func (c *connection) certificate() string {

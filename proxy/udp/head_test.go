@@ -48,6 +48,7 @@ func TestAHeadGoesBeforeEachDatagram(t *testing.T) {
 				t.Errorf("%q, %v; want %q", buf[:n], err, want)
 			}
 		}
+		s.Close() // it counts when it has sent
 		if n := p.servers[0].Sent(); n != uint64(len("onethreefour")) {
 			t.Errorf("%d bytes count as sent", n)
 		}

@@ -139,6 +139,9 @@ func (l *loop) run() {
 			l.b.tend()
 			continue
 		}
+		if l.b.needsTending() { // before: whoever was told that something has changed may have sent the next datagram already
+			l.b.tend()
+		}
 		l.b.tick()
 		l.round()
 		if l.b.needsTending() {

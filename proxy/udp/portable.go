@@ -79,6 +79,9 @@ func (g *goroutines) close() {
 func (g *goroutines) forward(r *reader, datagrams [][]byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.b.needsTending() { // whoever was told that something has changed may have sent this datagram
+		g.b.tend()
+	}
 	g.b.tick()
 	if f := g.flowOf(r, datagrams); f != nil {
 		g.b.up(f, datagrams)

@@ -210,7 +210,7 @@ func (d datagrams) Failed(srv *backend.Server, why error) {
 	srv.Release()
 	snap, now := d.p.now.Load(), time.Now()
 	if snap.Blacklist == 0 || !hasOther(snap.set, srv, now) {
-		if unsaid, ok := d.p.lastServers.say(srv.State, now); ok {
+		if unsaid, ok := d.p.irreplaceable.say(srv.State, now); ok {
 			d.p.log.Warn("server failed", "server", srv.Address, "port", srv.Port, "why", why, "unsaid", unsaid)
 		}
 		return

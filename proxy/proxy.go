@@ -52,7 +52,7 @@ type Proxy struct {
 	tarpit        *tarpit
 	denials       [reasons]atomic.Uint64 // clients denied, by reason
 	failures      *failures
-	lastServers   seldom // failures of servers of datagrams whose place nobody could take
+	irreplaceable seldom // failures of servers of datagrams whose place nobody could take
 	unreached     seldom // servers towards which we have no address
 	health        *health.Keeper
 	clients       *backend.Clients
